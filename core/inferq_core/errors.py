@@ -1,0 +1,101 @@
+"""Every error that inferq raises on purpose.
+
+InferqError
+├── InvalidInput            rows or options that the model cannot take
+├── IdempotencyConflict     the key was used before with another payload
+├── UnknownJob              an id that was never issued
+├── UnknownModel            no model of that name
+├── UnknownVersion          the model has no such version or alias
+├── JobFailed               `Job.result()` of a job that ended without a result
+├── WaitTimeout             the wait ended before the job did
+├── ArtifactRejected        an artifact that must not, or cannot, be loaded
+├── RegistrationRefused     a model that cannot become a version
+├── SettingsError           a setting that is missing or wrong
+├── StoreError
+│   ├── StoreUnavailable    the database cannot be reached
+│   ├── StoreMismatch       the database is not the one that was expected
+│   └── SchemaOutdated      migrations are missing
+├── BrokerUnavailable       the broker cannot be reached
+└── MessageRejected         a message that is not ours, or is damaged
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from inferq_core.states import ErrorCode
+
+
+class InferqError(Exception):
+    """The root: catch it to catch everything that inferq raises on purpose."""
+
+
+class InvalidInput(InferqError, ValueError):
+    """The rows do not fit the model's signature. Nothing was stored. Correct the rows and submit again."""
+
+
+class IdempotencyConflict(InferqError):
+    """The idempotency key stands for another payload. Use a new key for a new request."""
+
+
+class UnknownJob(InferqError, LookupError):
+    """No job was ever issued with this id in this store. Check the id and INFERQ_STORE_URL."""
+
+
+class UnknownModel(InferqError, LookupError):
+    """No model of this name is registered. `inferq models list` shows those that are."""
+
+
+class UnknownVersion(InferqError, LookupError):
+    """The model has no such version or alias. `inferq models show NAME` lists them."""
+
+
+class JobFailed(InferqError):
+    """The job ended without a result; `code` says why and `job_id` names it."""
+
+    def __init__(self, job_id: str, code: ErrorCode, message: str) -> None:
+        super().__init__(f"job {job_id} ended as {code}: {message}")
+        self.job_id = job_id
+        self.code = code
+        self.message = message
+
+
+class WaitTimeout(InferqError, TimeoutError):
+    """The time to wait is over and the job is not. The job goes on; wait again or poll later."""
+
+
+class ArtifactRejected(InferqError):
+    """The artifact was changed, holds types nobody approved, or cannot be read. Register it again."""
+
+
+class RegistrationRefused(InferqError, ValueError):
+    """The model cannot become a version; the message says what to change."""
+
+
+class SettingsError(InferqError, ValueError):
+    """A setting is missing or has a wrong value; the message names it."""
+
+
+class StoreError(InferqError):
+    """Something is wrong with the database."""
+
+
+class StoreUnavailable(StoreError):
+    """The database does not answer. Check INFERQ_STORE_URL and that the server runs."""
+
+
+class StoreMismatch(StoreError):
+    """The database is not the one that was expected (another store id, another host)."""
+
+
+class SchemaOutdated(StoreError):
+    """The database lacks migrations. Run `inferq db upgrade`."""
+
+
+class BrokerUnavailable(InferqError):
+    """The broker does not answer. Check INFERQ_BROKER_URL and that the server runs."""
+
+
+class MessageRejected(InferqError, ValueError):
+    """A message that does not come from this system, or that is damaged. It is set aside."""

@@ -1,0 +1,209 @@
+"""What a store promises. One suite, `tests/store`, holds every backend to it.
+
+The store is the truth: a job exists when, and only when, `accept` returned. From then on it is in exactly one of
+`pending` (queued or running) and `results` (terminal), and moves from the first to the second once. All methods are
+safe to call from several threads and processes. Each method is one transaction. Methods whose docstring says
+"durable" return only after the disk (SQLite `synchronous=FULL`) or the server (`synchronous_commit=on`) has it.
+
+A database that cannot be reached raises StoreUnavailable; nothing was done then, or (when the connection broke during
+commit) the method can be called again with the same arguments: all writes are idempotent by job, batch or key.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Protocol
+
+from inferq_core.ids import BatchId, JobId
+from inferq_core.states import ErrorCode, State
+from inferq_core.store.records import (
+    Accepted,
+    BatchLog,
+    Claim,
+    Completed,
+    FeedbackRecord,
+    JobView,
+    LogEntry,
+    ModelRecord,
+    NewJob,
+    NewVersion,
+    Outcome,
+    PendingRef,
+    Recovered,
+    StoredResult,
+    VersionRecord,
+    WorkerBeat,
+)
+
+
+class Jobs(Protocol):
+    """Accepting jobs and reading them."""
+
+    def accept(self, jobs: Sequence[NewJob]) -> Accepted:
+        """Insert all jobs or none. Durable.
+
+        A job whose idempotency key is known with the same payload digest is not inserted again: its earlier id is
+        answered. Keys are per store. The same holds for two jobs of one call. Raises IdempotencyConflict, and inserts
+        nothing, when a known key has another digest.
+        """
+
+    def state(self, job_id: JobId) -> State:
+        """The true state now. Raises UnknownJob. A job under a lease that ran out is still `running`."""
+
+    def states(self, job_ids: Sequence[JobId]) -> Mapping[JobId, State]:
+        """The states of those that exist."""
+
+    def view(self, job_id: JobId) -> JobView:
+        """One job's life. Raises UnknownJob."""
+
+    def result(self, job_id: JobId) -> StoredResult | None:
+        """The result, or None while the job is queued or running. Raises UnknownJob for an id never issued."""
+
+    def results(self, job_ids: Sequence[JobId]) -> Mapping[JobId, StoredResult]:
+        """The results of those that are terminal."""
+
+    def counts(self) -> Mapping[tuple[str, State], int]:
+        """Number of jobs by (model, state)."""
+
+    def add_feedback(self, feedback: Sequence[tuple[JobId, Any]]) -> None:
+        """Append ground truth, one value per job (a list for a job of several rows). History is kept.
+
+        Raises UnknownJob, and appends nothing, when one of the ids was never issued.
+        """
+
+    def feedback(self, job_ids: Sequence[JobId]) -> Mapping[JobId, FeedbackRecord]:
+        """The latest ground truth of each job that has some."""
+
+
+class Batches(Protocol):
+    """What workers do: claim, renew, complete, give back."""
+
+    def claim(self, batch_id: BatchId, job_ids: Sequence[JobId], *, worker: str, lease: float) -> Claim:
+        """Take those of the jobs that are queued; attempts + 1; lease from the database's clock.
+
+        Jobs that are terminal, unknown or held by another batch drop out. A job whose `group_limit` is smaller than
+        the number of jobs taken stays queued and comes back in `refused`. Claims nothing twice: calling again
+        with the same batch id answers what that batch holds.
+        """
+
+    def renew(self, batch_id: BatchId, *, lease: float) -> bool:
+        """Move the lease to now + `lease`. False when the batch was finished or taken away."""
+
+    def complete(self, batch_id: BatchId, outcomes: Sequence[Outcome], log: BatchLog) -> Completed:
+        """Write the results of the jobs that the batch still holds, and the batch's log row. Durable.
+
+        Says which ids were written; the others were taken away meanwhile (the fence) and nothing is written for them.
+        Jobs of the batch that `outcomes` leaves out stay held.
+        """
+
+    def release(self, batch_id: BatchId) -> Sequence[PendingRef]:
+        """Give the batch's jobs back to the queue without blame (shutdown, an error that is not theirs)."""
+
+    def recover(
+        self, batch_id: BatchId, *, code: ErrorCode, message: str, max_solo_crashes: int, max_attempts: int
+    ) -> Recovered:
+        """Take the batch's jobs back after its process died, with blame that is not shared.
+
+        n jobs held: n > 1 gives each `group_limit = ceil(n / 2)` (never raising a smaller one); n = 1 adds a solo crash,
+        and at `max_solo_crashes` the job ends as FAILED with `code`. A job with `max_attempts` claims ends likewise.
+        Requeued jobs get `published_at` = now: the caller publishes them.
+        """
+
+
+class Upkeep(Protocol):
+    """What the keeper does."""
+
+    def elect(self, role: str, holder: str, *, lease: float) -> bool:
+        """Take or keep the lease row of `role`: True for exactly one holder at a time."""
+
+    def recover_expired(self, *, max_attempts: int, limit: int = 500) -> Sequence[PendingRef]:
+        """Give back the jobs of at most `limit` batches whose lease ran out, without blame.
+
+        Jobs with `max_attempts` claims end as FAILED, `worker_lost`. Requeued jobs get `published_at` = now.
+        """
+
+    def expire_overdue(self, *, limit: int = 500) -> int:
+        """End queued jobs past their deadline as EXPIRED, `deadline_exceeded`; how many."""
+
+    def take_orphans(
+        self, *, queue: str, after: float, depth_is_zero: bool, worker_timeout: float, limit: int = 10_000
+    ) -> Sequence[PendingRef]:
+        """Queued jobs of `queue` that no message stands for, at most `limit`, oldest first.
+
+        A queued job is an orphan when its `published_at` is older than the newest mark that any worker reported for its
+        (queue, priority) minus `after` seconds; or when `depth_is_zero`, no worker that was seen within `worker_timeout`
+        seconds reports buffered rows for the queue, and it is older than `after`. Each time a job is republished its own
+        threshold doubles (`after` · 2ⁿ). Sets `published_at` = now and n + 1 in the selecting statement.
+        """
+
+    def queues(self) -> Sequence[str]:
+        """Names of the queues that have unfinished jobs."""
+
+    def beat(self, beat: WorkerBeat, *, min_interval: float) -> bool:
+        """Write a worker's heartbeat unless one was written less than `min_interval` seconds ago."""
+
+    def worker_stopped(self, name: str) -> None:
+        """Note that a worker ended by itself; its marks stay valid."""
+
+    def workers(self, *, seen_within: float) -> Sequence[WorkerBeat]:
+        """Workers whose heartbeat is fresh and that have not stopped."""
+
+    def prepare_partitions(self) -> None:
+        """PostgreSQL: make the partitions of the coming weeks. SQLite: nothing."""
+
+
+class Registry(Protocol):
+    """Models, versions, aliases."""
+
+    def put_model(
+        self, name: str, *, queue: str | None = None, max_batch_rows: int | None = None, time_limit: float | None = None
+    ) -> ModelRecord:
+        """Create the model or change the settings that are given (None leaves a setting as it is)."""
+
+    def model(self, name: str) -> ModelRecord:
+        """Raises UnknownModel, naming the models that exist."""
+
+    def models(self) -> Sequence[ModelRecord]: ...
+
+    def add_version(self, version: NewVersion, *, aliases: Sequence[str] = ()) -> VersionRecord:
+        """Give the next number (1, 2, …, without gaps or reuse, safe under concurrency) and point `aliases` to it.
+
+        Creates the model when it does not exist. Durable.
+        """
+
+    def version(self, model: str, reference: str | None) -> VersionRecord:
+        """By number ("3"), alias, or None for `champion`. Raises UnknownModel, UnknownVersion."""
+
+    def versions(self, model: str) -> Sequence[VersionRecord]: ...
+
+    def set_alias(self, model: str, alias: str, number: int) -> None:
+        """Move an alias. Raises UnknownModel, UnknownVersion."""
+
+    def aliases(self, model: str) -> Mapping[str, int]: ...
+
+
+class Logs(Protocol):
+    """What people read later."""
+
+    def append(self, entries: Sequence[LogEntry]) -> None: ...
+
+    def read(
+        self,
+        *,
+        job_id: str | None = None,
+        model: str | None = None,
+        level: str | None = None,
+        after: int = 0,
+        limit: int = 200,
+    ) -> Iterator[tuple[int, LogEntry]]:
+        """The newest `limit` entries that match, oldest first, each with its number; `after` skips numbers up to it."""
+
+
+class Store(Jobs, Batches, Upkeep, Registry, Logs, Protocol):
+    """The whole store. Open one with `inferq_core.store.open_store(settings)`."""
+
+    @property
+    def store_id(self) -> str:
+        """Made with the schema, carried by every message. Raises SchemaOutdated before `inferq db upgrade`."""
+
+    def close(self) -> None: ...

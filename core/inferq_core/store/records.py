@@ -1,0 +1,236 @@
+"""The values that go into the store and come out of it.
+
+Times named `…_at` are seconds since 1970 (UTC) by the database's clock. JSON texts are compact and without NaN.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from inferq_core.ids import BatchId, JobId
+from inferq_core.states import ErrorCode, Method, Priority, State
+
+
+@dataclass(frozen=True, slots=True)
+class NewJob:
+    """A job to accept. `inputs` is the JSON text of the rows (see `inferq_core.rows`)."""
+
+    id: JobId
+    model: str
+    n_rows: int
+    inputs: str
+    queue: str
+    priority: Priority = Priority.NORMAL
+    version: str | None = None  # number or alias as the caller gave it; None: the champion
+    method: Method = Method.PREDICT
+    deadline: float | None = None  # seconds from acceptance
+    routing_key: str | None = None
+    routing_hash: int = 0
+    idempotency_key: str | None = None
+    payload_digest: str | None = None  # set together with idempotency_key
+    metadata: str | None = None  # JSON object
+    reply_to: str | None = None
+    traceparent: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """What `Jobs.accept` did. `ids[i]` answers job i: its own id, or that of the earlier job with the same key."""
+
+    ids: Sequence[JobId]
+    fresh: frozenset[JobId]  # those that were inserted now: only these need a message
+    published_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimedJob:
+    id: JobId
+    model: str
+    n_rows: int
+    inputs: str
+    version: str | None
+    method: Method
+    routing_hash: int
+    attempt: int
+    created_at: float
+    expired: bool  # its deadline is over: complete it as EXPIRED, do not predict it
+    reply_to: str | None
+    traceparent: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """The jobs that a batch holds now, and those it may not hold because of their `group_limit`."""
+
+    batch_id: BatchId
+    claimed_at: float
+    lease_until: float
+    jobs: Sequence[ClaimedJob]
+    refused: Sequence[PendingRef]  # still queued: publish them again in groups no larger than their limit
+
+
+@dataclass(frozen=True, slots=True)
+class PendingRef:
+    """A queued job without its inputs: enough to publish a message for it."""
+
+    id: JobId
+    model: str
+    queue: str
+    priority: Priority
+    n_rows: int
+    group_limit: int | None
+    published_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How one job of a batch ended."""
+
+    id: JobId
+    state: State  # terminal
+    outputs: str | None = None  # JSON array, one item per row
+    error_code: ErrorCode | None = None
+    error_message: str | None = None
+    version: int | None = None
+    variant: str | None = None
+    batch_rows: int = 0  # rows of the predict call that served it
+    predict_seconds: float | None = None  # from claim to prediction in hand
+
+
+@dataclass(frozen=True, slots=True)
+class BatchLog:
+    """What the log row of a finished batch holds."""
+
+    n_jobs: int
+    n_rows: int
+    predict_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Completed:
+    """The jobs whose results `Batches.complete` wrote, and when."""
+
+    ids: frozenset[JobId]
+    completed_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class StoredResult:
+    """A terminal job, as it is polled."""
+
+    id: JobId
+    state: State
+    model: str
+    version: int | None
+    variant: str | None
+    outputs: Any  # decoded list, one item per row, or None
+    error_code: ErrorCode | None
+    error_message: str | None
+    attempt: int
+    batch_id: BatchId | None
+    batch_rows: int
+    worker: str | None
+    created_at: float
+    claimed_at: float | None
+    predicted_at: float | None
+    completed_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class JobView:
+    """One job's life, without its inputs."""
+
+    id: JobId
+    state: State
+    model: str
+    version: str | None
+    method: Method
+    priority: Priority
+    queue: str
+    n_rows: int
+    created_at: float
+    attempts: int
+    metadata: Mapping[str, Any] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Recovered:
+    """What became of the jobs of a batch that died."""
+
+    requeued: Sequence[PendingRef]
+    failed: Sequence[JobId]
+
+
+@dataclass(frozen=True, slots=True)
+class ModelRecord:
+    name: str
+    queue: str | None
+    max_batch_rows: int | None
+    time_limit: float | None  # seconds a batch may take
+    created_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class VersionRecord:
+    """An immutable version of a model."""
+
+    model: str
+    number: int
+    uri: str  # of the artifact, readable through fsspec
+    digest: str  # SHA-256 of the artifact, hexadecimal
+    format: str  # "skops", "joblib" or "pickle"
+    trusted_types: Sequence[str]  # approved by an operator, for skops
+    trust_pickle: bool
+    sklearn_version: str
+    signature: str  # JSON, see inferq_core.signature
+    created_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class NewVersion:
+    model: str
+    uri: str
+    digest: str
+    format: str
+    trusted_types: Sequence[str]
+    trust_pickle: bool
+    sklearn_version: str
+    signature: str
+
+
+@dataclass(frozen=True, slots=True)
+class LogEntry:
+    level: str  # "info", "warning" or "error"
+    event: str
+    fields: Mapping[str, Any] = field(default_factory=dict)
+    model: str | None = None
+    version: int | None = None
+    job_id: str | None = None
+    batch_id: str | None = None
+    worker: str | None = None
+    at: float | None = None  # set by the store
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerBeat:
+    """A worker's heartbeat.
+
+    `marks` maps (queue, priority) to the newest `published_at` received; `buffered` maps queue to rows buffered.
+    """
+
+    name: str
+    host: str
+    pid: int
+    queues: Sequence[str]
+    concurrency: int
+    marks: Mapping[tuple[str, int], float]
+    buffered: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class FeedbackRecord:
+    job_id: JobId
+    actual: Any
+    created_at: float
