@@ -137,6 +137,12 @@ class StoredResult:
     predicted_at: float | None
     completed_at: float
 
+    @classmethod
+    def from_json(cls, fields: Mapping[str, Any]) -> StoredResult:
+        """The result that `orjson.dumps(result)` wrote."""
+        code = fields["error_code"]
+        return cls(**{**fields, "state": State(fields["state"]), "error_code": None if code is None else ErrorCode(code)})
+
 
 @dataclass(frozen=True, slots=True)
 class JobView:

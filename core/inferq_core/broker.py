@@ -1,0 +1,171 @@
+"""The broker as both sides see it: its queues, how urgent a message is there, and how to publish."""
+
+from __future__ import annotations
+
+import ssl
+import threading
+from collections.abc import Sequence
+from typing import Any
+
+import kombu
+from kombu.exceptions import OperationalError
+
+from inferq_core.errors import BrokerUnavailable, SettingsError
+from inferq_core.messages import JobMessage
+from inferq_core.settings import redact
+from inferq_core.states import Priority
+
+# Seconds until an unreachable broker is reported; the job is durable by then, so waiting longer helps nobody.
+CONNECT_TIMEOUT = 4.0
+# kombu's Redis lists pop the smallest step first, AMQP delivers the highest priority first.
+REDIS_PRIORITY = {Priority.INTERACTIVE: 0, Priority.NORMAL: 3, Priority.BULK: 6}
+AMQP_PRIORITY = {Priority.INTERACTIVE: 9, Priority.NORMAL: 5, Priority.BULK: 1}
+AMQP_MAX_PRIORITY = 10
+SCHEMES = ("redis", "rediss", "redis+socket", "amqp", "amqps", "pyamqp")
+
+
+def check_url(url: str) -> str:
+    """`url` itself. Raises SettingsError for a broker that inferq does not speak to."""
+    scheme = url.partition("://")[0]
+    if scheme not in SCHEMES:
+        raise SettingsError(f"INFERQ_BROKER_URL={redact(url)}: {scheme!r} is none of {', '.join(SCHEMES)}")
+    return url
+
+
+def is_redis(url: str) -> bool:
+    return url.startswith("redis")
+
+
+def priority_of(url: str, priority: Priority) -> int:
+    return (REDIS_PRIORITY if is_redis(url) else AMQP_PRIORITY)[priority]
+
+
+def transport_options(url: str) -> dict[str, Any]:
+    """Options of kombu's transport.
+
+    On Redis the broker delivers at most once and the store's ledger makes it at least once, so kombu's emulation of
+    acknowledgements (a second ledger, with visibility timeouts) is off.
+    """
+    if not is_redis(url):
+        return {}
+    return {"ack_emulation": False, "priority_steps": sorted(REDIS_PRIORITY.values())}
+
+
+def ssl_options(url: str) -> dict[str, Any] | None:
+    """TLS with verified certificates for URLs that ask for TLS; kombu's own default does not verify."""
+    if url.startswith("rediss://"):
+        return {"ssl_cert_reqs": ssl.CERT_REQUIRED}
+    if url.startswith("amqps://"):
+        return {"cert_reqs": ssl.CERT_REQUIRED}
+    return None
+
+
+def queue(name: str, url: str) -> kombu.Queue:
+    """The queue as every party declares it (a different declaration is refused by AMQP brokers)."""
+    arguments = None if is_redis(url) else {"x-max-priority": AMQP_MAX_PRIORITY}
+    return kombu.Queue(name, kombu.Exchange(name), routing_key=name, durable=True, queue_arguments=arguments)
+
+
+def connect(url: str) -> kombu.Connection:
+    return kombu.Connection(
+        check_url(url),
+        connect_timeout=CONNECT_TIMEOUT,
+        ssl=ssl_options(url) or False,
+        transport_options={
+            **transport_options(url),
+            "socket_connect_timeout": CONNECT_TIMEOUT,
+            "socket_timeout": CONNECT_TIMEOUT,
+        },
+    )
+
+
+class Publisher:
+    """Publishes messages and reads queue depths. Safe for threads; connects when first used."""
+
+    def __init__(self, broker_url: str) -> None:
+        self._url = check_url(broker_url)
+        self._lock = threading.Lock()
+        self._connection: kombu.Connection | None = None
+        self._producer: kombu.Producer | None = None
+        self._declared: set[str] = set()
+
+    def publish(self, messages: Sequence[JobMessage]) -> None:
+        """Publish all messages, in order.
+
+        Raises BrokerUnavailable when the broker does not take them after one reconnect; some may be published then,
+        which is harmless: a job is claimed once however many messages name it.
+        """
+        if not messages:
+            return
+        with self._lock:
+            self._with_reconnect(lambda: self._publish(messages))
+
+    def depth(self, name: str) -> int:
+        """Messages waiting in the queue, all priorities together. Raises BrokerUnavailable."""
+        depth = 0
+
+        def read() -> None:
+            nonlocal depth
+            channel = self._open().channel
+            declared = queue(name, self._url)(channel)
+            depth = declared.queue_declare(passive=False).message_count
+
+        with self._lock:
+            self._with_reconnect(read)
+        return depth
+
+    def ping(self) -> None:
+        """Raises BrokerUnavailable when the broker does not answer."""
+        with self._lock:
+            self._with_reconnect(lambda: self._open().connection.ensure_connection(max_retries=1))
+
+    def close(self) -> None:
+        with self._lock:
+            self._drop()
+
+    def _open(self) -> kombu.Producer:
+        if self._producer is None:
+            self._connection = connect(self._url)
+            self._producer = kombu.Producer(self._connection.channel())
+            self._declared.clear()
+        return self._producer
+
+    def _publish(self, messages: Sequence[JobMessage]) -> None:
+        producer = self._open()
+        for message in messages:
+            if message.queue not in self._declared:
+                queue(message.queue, self._url)(producer.channel).declare()
+                self._declared.add(message.queue)
+            producer.publish(
+                message.body(),
+                exchange="",
+                routing_key=message.queue,
+                headers=message.headers(),
+                content_type="application/json",
+                content_encoding="utf-8",
+                priority=priority_of(self._url, message.priority),
+                delivery_mode=2,
+            )
+
+    def _with_reconnect(self, action: Any) -> None:
+        try:
+            try:
+                action()
+            except self._errors():
+                self._drop()
+                action()
+        except self._errors() as error:
+            self._drop()
+            reason = f"{type(error).__name__}: {error}"
+            raise BrokerUnavailable(f"the broker at {redact(self._url)} does not answer ({reason})") from error
+
+    def _errors(self) -> tuple[type[BaseException], ...]:
+        errors: tuple[type[BaseException], ...] = (OSError, OperationalError)
+        if self._connection is not None:
+            errors += tuple(self._connection.connection_errors) + tuple(self._connection.channel_errors)
+        return errors
+
+    def _drop(self) -> None:
+        connection, self._connection, self._producer = self._connection, None, None
+        if connection is not None:
+            connection.release()

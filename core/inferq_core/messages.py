@@ -1,0 +1,156 @@
+"""What travels on the broker: the name of a model and the ids of its jobs, never the inputs (claim check).
+
+A message is an ordinary Celery message of protocol 2 for the task `inferq.predict`
+(https://docs.celeryq.dev/en/stable/internals/protocol.html), so that Celery's own tools understand it. What only inferq
+needs is in one header, `inferq`.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from inferq_core.errors import MessageRejected
+from inferq_core.ids import JobId, new_batch_id, parse_job_id
+from inferq_core.states import Priority
+from inferq_core.store.records import PendingRef
+
+PREDICT_TASK = "inferq.predict"
+HEADER = "inferq"
+FORMAT = 1
+# Rows that the jobs of one message have together, so that no message is more than a batch of usual size.
+MAX_MESSAGE_ROWS = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What the worker's main process must know of a model without asking the store."""
+
+    max_batch_rows: int
+    time_limit: float  # seconds
+
+
+@dataclass(frozen=True, slots=True)
+class JobMessage:
+    store_id: str
+    model: str
+    job_ids: Sequence[JobId]
+    n_rows: int
+    queue: str
+    priority: Priority
+    published_at: float  # the database's clock
+    limits: Limits
+    group_limit: int | None = None  # jobs that a batch with these may have at the most
+    traceparent: str | None = None
+
+    def headers(self) -> dict[str, Any]:
+        count = len(self.job_ids)
+        headers: dict[str, Any] = {
+            "lang": "py",
+            "task": PREDICT_TASK,
+            "id": str(new_batch_id()),
+            "argsrepr": describe(self.model, count),
+            "kwargsrepr": "",
+            "timelimit": [self.limits.time_limit, None],
+            HEADER: {
+                "format": FORMAT,
+                "store": self.store_id,
+                "rows": self.n_rows,
+                "queue": self.queue,
+                "priority": int(self.priority),
+                "published_at": self.published_at,
+                "max_batch_rows": self.limits.max_batch_rows,
+                "group_limit": self.group_limit,
+            },
+        }
+        if self.traceparent:
+            headers["traceparent"] = self.traceparent
+        return headers
+
+    def body(self) -> bytes:
+        return encode_body(self.model, self.job_ids)
+
+
+def describe(model: str, count: int) -> str:
+    """What people see of a message in logs and in Flower."""
+    return f"{model}, {count} job{'' if count == 1 else 's'}"
+
+
+def encode_body(model: str, job_ids: Sequence[JobId]) -> bytes:
+    return orjson.dumps([[model, list(job_ids)], {}, {}])
+
+
+def decode(body: bytes | str, headers: Mapping[str, Any], store_id: str) -> JobMessage:
+    """The message behind `body` and `headers`.
+
+    Raises MessageRejected when it is not of this system, comes from another store, or is damaged.
+    """
+    try:
+        fields = headers[HEADER]
+        if fields["format"] != FORMAT:
+            raise MessageRejected(f"message format {fields['format']!r} is not {FORMAT}: upgrade the older side")
+        if fields["store"] != store_id:
+            raise MessageRejected(f"the message is of store {fields['store']!r}, this worker serves {store_id!r}")
+        model, ids = orjson.loads(body)[0]
+        job_ids = [parse_job_id(text) for text in ids]
+        if not isinstance(model, str) or not job_ids or None in job_ids:
+            raise MessageRejected("the body names no model, or an id that is none")
+        group_limit = fields["group_limit"]
+        return JobMessage(
+            store_id=store_id,
+            model=model,
+            job_ids=[job_id for job_id in job_ids if job_id is not None],
+            n_rows=max(int(fields["rows"]), len(job_ids)),
+            queue=str(fields["queue"]),
+            priority=Priority(fields["priority"]),
+            published_at=float(fields["published_at"]),
+            limits=Limits(max(int(fields["max_batch_rows"]), 1), float(headers["timelimit"][0])),
+            group_limit=None if group_limit is None else max(int(group_limit), 1),
+            traceparent=headers.get("traceparent"),
+        )
+    except (KeyError, TypeError, ValueError, IndexError, OverflowError) as error:
+        if isinstance(error, MessageRejected):
+            raise
+        raise MessageRejected(f"the message is damaged: {type(error).__name__}: {error}") from error
+
+
+def group(refs: Sequence[PendingRef], limits_of: Callable[[str], Limits], store_id: str) -> list[JobMessage]:
+    """Messages for the jobs, in their order: as few as the limits on rows and jobs per message allow."""
+    kinds: dict[tuple[str, Priority, str, int | None], list[PendingRef]] = defaultdict(list)
+    for ref in refs:
+        kinds[ref.queue, ref.priority, ref.model, ref.group_limit].append(ref)
+    messages: list[JobMessage] = []
+    for (queue, priority, model, group_limit), members in kinds.items():
+        limits = limits_of(model)
+        for chunk in _chunks(members, min(limits.max_batch_rows, MAX_MESSAGE_ROWS), group_limit):
+            messages.append(
+                JobMessage(
+                    store_id=store_id,
+                    model=model,
+                    job_ids=[ref.id for ref in chunk],
+                    n_rows=sum(ref.n_rows for ref in chunk),
+                    queue=queue,
+                    priority=priority,
+                    published_at=max(ref.published_at for ref in chunk),
+                    limits=limits,
+                    group_limit=group_limit,
+                )
+            )
+    return messages
+
+
+def _chunks(refs: Sequence[PendingRef], max_rows: int, max_jobs: int | None) -> list[list[PendingRef]]:
+    chunks: list[list[PendingRef]] = []
+    rows = 0
+    for ref in refs:
+        full = not chunks or rows + ref.n_rows > max_rows or (max_jobs is not None and len(chunks[-1]) >= max_jobs)
+        if full:
+            chunks.append([])
+            rows = 0
+        chunks[-1].append(ref)
+        rows += ref.n_rows
+    return chunks

@@ -1,0 +1,136 @@
+"""Telling waiting clients that their jobs ended (Redis and Valkey; elsewhere clients poll).
+
+A client that waits listens on a channel of its own (publish and subscribe); workers publish one message per
+(client, batch). A notification that is lost costs latency, never the result: the store is polled underneath.
+"""
+
+from __future__ import annotations
+
+import threading
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import orjson
+import redis
+import structlog
+
+from inferq_core.broker import CONNECT_TIMEOUT, is_redis
+from inferq_core.store.records import StoredResult
+
+CHANNEL_PREFIX = "inferq.reply."
+# Outputs larger than this (bytes of JSON) are not carried: the client reads them from the store.
+MAX_CARRIED_OUTPUTS = 4096
+# Seconds a listening thread blocks before it looks whether it should stop.
+POLL_SECONDS = 0.5
+# Seconds between two attempts of a listener to subscribe again.
+RECONNECT_SECONDS = 1.0
+
+log = structlog.get_logger(__name__)
+
+
+def redis_client(broker_url: str) -> redis.Redis:
+    """A plain client of the broker, certificates verified for rediss://."""
+    url = broker_url
+    if url.startswith("redis+socket://"):
+        url = "unix://" + url.removeprefix("redis+socket://")
+    options: dict[str, Any] = {"ssl_cert_reqs": "required"} if url.startswith("rediss://") else {}
+    if not url.startswith("unix://"):
+        options["socket_connect_timeout"] = CONNECT_TIMEOUT
+    return redis.Redis.from_url(url, **options)
+
+
+class Notifier:
+    """The worker's side: publishes the results that clients wait for."""
+
+    def __init__(self, broker_url: str) -> None:
+        self._client = redis_client(broker_url) if is_redis(broker_url) else None
+
+    def notify(self, results: Mapping[str, Sequence[StoredResult]]) -> None:
+        """Publish each client's results; a broker that is away is logged, not raised (clients poll)."""
+        if self._client is None or not results:
+            return
+        pipeline = self._client.pipeline(transaction=False)
+        for reply_to, members in results.items():
+            pipeline.publish(CHANNEL_PREFIX + reply_to, encode_results(members))
+        try:
+            pipeline.execute()
+        except redis.RedisError as error:
+            log.warning("notify_failed", clients=len(results), reason=str(error))
+
+    def close(self) -> None:
+        if self._client is not None:
+            self._client.close()
+
+
+def encode_results(results: Sequence[StoredResult]) -> bytes:
+    items: list[Any] = []
+    for result in results:
+        carried = len(orjson.dumps(result.outputs)) <= MAX_CARRIED_OUTPUTS
+        items.append(result if carried else result.id)
+    return orjson.dumps(items)
+
+
+def decode_results(data: bytes) -> tuple[list[StoredResult], list[str]]:
+    """The results carried, and the ids of those that must be read from the store."""
+    results: list[StoredResult] = []
+    ids: list[str] = []
+    for item in orjson.loads(data):
+        if isinstance(item, str):
+            ids.append(item)
+        else:
+            results.append(StoredResult.from_json(item))
+    return results, ids
+
+
+class ReplyListener:
+    """The client's side: one thread that hands what arrives to a callback.
+
+    `on_results(results, ids)` gets the results carried and the ids of finished jobs whose results were too large; it is
+    called with two empty lists after the subscription broke, when notifications may have been lost.
+    """
+
+    def __init__(self, broker_url: str, on_results: Callable[[list[StoredResult], list[str]], None]) -> None:
+        self._url = broker_url
+        self._on_results = on_results
+        self._stopping = threading.Event()
+        self._subscribed = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._lock = threading.Lock()
+        self.reply_to: str | None = uuid.uuid4().hex if is_redis(broker_url) else None
+
+    def start(self) -> None:
+        """Start listening, once; waits a moment for the subscription, without failing when the broker is away."""
+        with self._lock:
+            if self.reply_to is None or self._thread is not None:
+                return
+            self._thread = threading.Thread(target=self._run, name="inferq-replies", daemon=True)
+            self._thread.start()
+        self._subscribed.wait(timeout=CONNECT_TIMEOUT)
+
+    def close(self) -> None:
+        self._stopping.set()
+        if self._thread is not None:
+            self._thread.join(timeout=2 * POLL_SECONDS)
+
+    def _run(self) -> None:
+        while not self._stopping.is_set():
+            try:
+                self._listen()
+            except redis.RedisError as error:
+                self._subscribed.set()  # nobody should wait for a broker that is away
+                log.warning("replies_lost", reason=str(error))
+                self._on_results([], [])
+                self._stopping.wait(RECONNECT_SECONDS)
+
+    def _listen(self) -> None:
+        with redis_client(self._url) as client, client.pubsub() as pubsub:
+            pubsub.subscribe(f"{CHANNEL_PREFIX}{self.reply_to}")
+            while not self._stopping.is_set():
+                message = pubsub.get_message(timeout=POLL_SECONDS)
+                if message is None:
+                    continue
+                if message["type"] == "subscribe":
+                    self._subscribed.set()
+                elif message["type"] == "message":
+                    self._on_results(*decode_results(message["data"]))
