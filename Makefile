@@ -1,0 +1,50 @@
+# Only sets things up and starts them; everything else is the `inferq` command.
+#   make demo                          the main job on real data, ends by itself
+#   make test PYTHON=python3.13 VENV=.venv-3.13
+VENV ?= .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.inferq-installed
+# Without PYTHON=…, the first of these that runs and is new enough. A name that only a shim knows does not run.
+CANDIDATES := $(if $(PYTHON),$(PYTHON),python3.13 python3.12 python3.11 python3)
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test check bench up
+
+help:
+	@echo "make demo | test | check | bench | up      (PYTHON=… and VENV=… choose another Python)"
+
+setup: $(STAMP)
+
+$(STAMP): requirements.lock pyproject.toml
+	@for candidate in $(CANDIDATES); do \
+	  if "$$candidate" -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1; then \
+	    python=$$candidate; break; fi; done; \
+	if [ -z "$$python" ]; then \
+	  echo "inferq needs Python 3.11 or newer; tried: $(CANDIDATES). Install one, or name it: make PYTHON=/path/to/python3" >&2; \
+	  exit 1; fi; \
+	if [ ! -x $(BIN)/python ] && ! out=$$("$$python" -m venv $(VENV) 2>&1); then \
+	  echo "$$python cannot make a virtual environment in $(VENV) (on Debian: apt install python3-venv): $$(echo "$$out" | tail -n 1)" >&2; \
+	  exit 1; fi
+	@echo "Installing into $(VENV) (once, a minute or two)"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+demo: $(STAMP)
+	@$(BIN)/inferq demo
+
+up: $(STAMP)
+	@$(BIN)/inferq up
+
+test: $(STAMP)
+	@$(BIN)/python -m pytest $(ARGS)
+
+check: $(STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/inferq db check --scratch
+
+bench: $(STAMP)
+	@$(BIN)/python -m benchmarks $(ARGS)
