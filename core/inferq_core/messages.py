@@ -126,20 +126,20 @@ def group(refs: Sequence[PendingRef], limits_of: Callable[[str], Limits], store_
     messages: list[JobMessage] = []
     for (queue, priority, model, group_limit), members in kinds.items():
         limits = limits_of(model)
-        for chunk in _chunks(members, min(limits.max_batch_rows, MAX_MESSAGE_ROWS), group_limit):
-            messages.append(
-                JobMessage(
-                    store_id=store_id,
-                    model=model,
-                    job_ids=[ref.id for ref in chunk],
-                    n_rows=sum(ref.n_rows for ref in chunk),
-                    queue=queue,
-                    priority=priority,
-                    published_at=max(ref.published_at for ref in chunk),
-                    limits=limits,
-                    group_limit=group_limit,
-                )
+        messages.extend(
+            JobMessage(
+                store_id=store_id,
+                model=model,
+                job_ids=[ref.id for ref in chunk],
+                n_rows=sum(ref.n_rows for ref in chunk),
+                queue=queue,
+                priority=priority,
+                published_at=max(ref.published_at for ref in chunk),
+                limits=limits,
+                group_limit=group_limit,
             )
+            for chunk in _chunks(members, min(limits.max_batch_rows, MAX_MESSAGE_ROWS), group_limit)
+        )
     return messages
 
 

@@ -1,0 +1,112 @@
+"""The Celery application: `celery -A inferq_workers.app worker` works, and so does `inferq worker`."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Any
+
+from celery import Celery, platforms, signals
+from celery.beat import Scheduler
+
+from inferq_core import broker
+from inferq_core.errors import InferqError
+from inferq_core.logging import configure_logging
+from inferq_core.settings import Settings, load_settings
+from inferq_workers import process
+from inferq_workers.consumer import Batcher
+from inferq_workers.identity import identify
+from inferq_workers.tasks import PREPARE_TASK, SWEEP_TASK, register_tasks
+
+MAINTENANCE_QUEUE = "maintenance"
+# Messages fetched ahead per pool process: enough single-row messages for the next batch of usual size.
+PREFETCH_PER_PROCESS = 256
+# Seconds after which a dead process's batch counts as lost. A result that was written nevertheless is safe: the fence
+# decides in the store, so there is no reason to wait as long as Celery does (10 s).
+WORKER_LOST_WAIT = 0.5
+# Seconds a new pool process may take to start; Celery's 4 s kill replacements on a busy machine in an endless loop.
+PROCESS_ALIVE_TIMEOUT = 120.0
+PREPARE_INTERVAL = 3600.0
+EXIT_UNAVAILABLE = 3
+
+
+class KeeperScheduler(Scheduler):
+    """Beat without a schedule file; its process ends with the keeper, however that ends."""
+
+    def setup_schedule(self) -> None:
+        platforms.set_pdeathsig("SIGKILL")
+        super().setup_schedule()
+
+
+def make_app(settings: Settings) -> Celery:
+    """The Celery application for these settings. Connects to nothing."""
+    url = broker.check_url(settings.broker)
+    app = Celery("inferq", broker=url, set_as_current=True)
+    app.conf.update(
+        accept_content=["json"],
+        beat_scheduler=KeeperScheduler,
+        beat_schedule=_schedule(settings),
+        broker_connection_max_retries=None,
+        broker_connection_retry_on_startup=True,
+        broker_transport_options=broker.transport_options(url),
+        broker_use_ssl=broker.ssl_options(url),
+        task_acks_late=not broker.is_redis(url),
+        task_default_queue=settings.queue,
+        task_ignore_result=True,
+        task_queues=[broker.queue(name, url) for name in dict.fromkeys([*settings.served_queues, MAINTENANCE_QUEUE])],
+        task_serializer="json",
+        worker_cancel_long_running_tasks_on_connection_loss=False,
+        worker_enable_prefetch_count_reduction=False,
+        worker_hijack_root_logger=False,
+        worker_lost_wait=WORKER_LOST_WAIT,
+        worker_prefetch_multiplier=PREFETCH_PER_PROCESS,
+        worker_proc_alive_timeout=PROCESS_ALIVE_TIMEOUT,
+        worker_redirect_stdouts=False,
+        worker_send_task_events=True,
+    )
+    if settings.concurrency:
+        app.conf.worker_concurrency = settings.concurrency
+    app.inferq = None  # the worker's Identity, set when it starts
+    app.steps["consumer"].add(Batcher)
+    register_tasks(app)
+    _connect_signals(app, settings)
+    return app
+
+
+def _schedule(settings: Settings) -> dict[str, Any]:
+    def every(task: str, seconds: float) -> dict[str, Any]:
+        return {"task": task, "schedule": seconds, "options": {"queue": MAINTENANCE_QUEUE, "expires": seconds}}
+
+    return {"sweep": every(SWEEP_TASK, settings.sweep_interval), "prepare": every(PREPARE_TASK, PREPARE_INTERVAL)}
+
+
+def _connect_signals(app: Celery, settings: Settings) -> None:
+    def on_setup_logging(**_: Any) -> None:
+        configure_logging(settings.log_level)
+
+    def on_worker_init(**_: Any) -> None:
+        # Before the pool forks. Celery logs and forgets the exceptions of signal handlers, but not SystemExit.
+        try:
+            app.inferq = identify(settings, list(app.amqp.queues.consume_from))
+        except InferqError as error:
+            sys.stderr.write(f"inferq: {error}\n")
+            raise SystemExit(EXIT_UNAVAILABLE) from error
+
+    def on_process_begin(**_: Any) -> None:
+        if set(app.inferq.queues) != {MAINTENANCE_QUEUE}:
+            process.begin(app.inferq)
+
+    def on_process_end(**_: Any) -> None:
+        process.end()
+
+    signals.setup_logging.connect(on_setup_logging, weak=False)
+    signals.worker_init.connect(on_worker_init, weak=False)
+    signals.worker_process_init.connect(on_process_begin, weak=False)
+    signals.worker_process_shutdown.connect(on_process_end, weak=False)
+
+
+# BLAS and OpenMP read these when they are first imported: one thread per pool process.
+for _variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+    os.environ.setdefault(_variable, "1")
+
+app = make_app(load_settings())

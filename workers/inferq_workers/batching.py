@@ -1,0 +1,88 @@
+"""Which buffered messages become the next batch: pure policy, no broker, no clock.
+
+Messages wait per (queue, priority, model). The most urgent priority goes first, within it the oldest message; a batch
+takes messages of one kind in their order, up to the model's `max_batch_rows` and the smallest `group_limit` among them.
+A message that is larger than the limit by itself (one job of many rows) is a batch of its own.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Generic, NamedTuple, TypeVar
+
+from inferq_core.messages import JobMessage
+from inferq_core.states import Priority
+
+Handle = TypeVar("Handle")
+
+
+class Kind(NamedTuple):
+    """Messages of one kind may share a batch."""
+
+    queue: str
+    priority: Priority
+    model: str
+
+
+@dataclass(frozen=True, slots=True)
+class Buffered(Generic[Handle]):
+    """A message that waits; `handle` is whatever the caller needs to acknowledge it."""
+
+    message: JobMessage
+    handle: Handle
+    order: int
+
+
+class Buffer(Generic[Handle]):
+    """The messages a worker has received and not yet started."""
+
+    def __init__(self) -> None:
+        self._waiting: dict[Kind, deque[Buffered[Handle]]] = {}
+        self._order = 0
+        self.rows = 0
+
+    def __bool__(self) -> bool:
+        return bool(self._waiting)
+
+    def put(self, message: JobMessage, handle: Handle) -> None:
+        self._order += 1
+        kind = Kind(message.queue, message.priority, message.model)
+        self._waiting.setdefault(kind, deque()).append(Buffered(message, handle, self._order))
+        self.rows += message.n_rows
+
+    def next_batch(self) -> Sequence[Buffered[Handle]]:
+        """Remove and return the messages of the next batch; empty when nothing waits."""
+        if not self._waiting:
+            return []
+        kind = min(self._waiting, key=lambda kind: (kind.priority, self._waiting[kind][0].order))
+        waiting = self._waiting[kind]
+        batch = [waiting.popleft()]
+        while waiting and _fits(batch, waiting[0]):
+            batch.append(waiting.popleft())
+        if not waiting:
+            del self._waiting[kind]
+        self.rows -= sum(entry.message.n_rows for entry in batch)
+        return batch
+
+    def drain(self) -> Sequence[Buffered[Handle]]:
+        """Remove and return everything, oldest first."""
+        entries = sorted((entry for waiting in self._waiting.values() for entry in waiting), key=lambda e: e.order)
+        self._waiting.clear()
+        self.rows = 0
+        return entries
+
+    def rows_by_queue(self) -> dict[str, int]:
+        rows: dict[str, int] = {}
+        for kind, waiting in self._waiting.items():
+            rows[kind.queue] = rows.get(kind.queue, 0) + sum(entry.message.n_rows for entry in waiting)
+        return rows
+
+
+def _fits(batch: Sequence[Buffered[Handle]], entry: Buffered[Handle]) -> bool:
+    members = [*(member.message for member in batch), entry.message]
+    if sum(message.n_rows for message in members) > min(message.limits.max_batch_rows for message in members):
+        return False
+    limits = [message.group_limit for message in members if message.group_limit is not None]
+    return not limits or sum(len(message.job_ids) for message in members) <= min(limits)

@@ -1,0 +1,71 @@
+"""What a worker's main process tells its pool processes, through a page of shared memory.
+
+The main process holds no database connection; the pool processes write the worker's heartbeat, and need to know which
+messages the main process has received and buffers. The page is mapped before the pool forks, so that replaced processes
+see it as well. There is one writer; a checksum tells readers of a half-written value.
+"""
+
+from __future__ import annotations
+
+import mmap
+import struct
+import time
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+
+SIZE = 1 << 16
+_HEAD = struct.Struct("<II")
+# A reader that meets a half-written value looks again this often; writing takes microseconds.
+_TRIES = 50
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """The main process's state. `marks` and `buffered` as in `WorkerBeat`."""
+
+    worker: str = ""
+    pid: int = 0
+    concurrency: int = 0
+    stopping: bool = False
+    marks: Mapping[tuple[str, int], float] = field(default_factory=dict)
+    buffered: Mapping[str, int] = field(default_factory=dict)
+
+
+class Board:
+    """One page of shared memory with the newest Notice."""
+
+    def __init__(self) -> None:
+        self._page = mmap.mmap(-1, SIZE)
+        self.write(Notice())
+
+    def write(self, notice: Notice) -> None:
+        """Replace the notice. Marks that do not fit are left out, oldest first."""
+        marks = sorted(((queue, priority, at) for (queue, priority), at in notice.marks.items()), key=lambda m: -m[2])
+        while True:
+            fields = [notice.worker, notice.pid, notice.concurrency, notice.stopping, marks, dict(notice.buffered)]
+            data = orjson.dumps(fields)
+            if len(data) + _HEAD.size <= SIZE:
+                break
+            marks = marks[: len(marks) // 2]
+        self._page[_HEAD.size : _HEAD.size + len(data)] = data
+        self._page[: _HEAD.size] = _HEAD.pack(len(data), zlib.crc32(data))
+
+    def read(self) -> Notice | None:
+        """The newest notice, or None when the writer stopped in the middle of writing."""
+        for _ in range(_TRIES):
+            length, checksum = _HEAD.unpack(self._page[: _HEAD.size])
+            data = self._page[_HEAD.size : _HEAD.size + length]
+            if zlib.crc32(data) == checksum:
+                return _parse(data)
+            time.sleep(0.001)
+        return None
+
+
+def _parse(data: bytes) -> Notice:
+    worker, pid, concurrency, stopping, marks, buffered = orjson.loads(data)
+    parsed: dict[tuple[str, int], Any] = {(queue, priority): at for queue, priority, at in marks}
+    return Notice(worker, pid, concurrency, stopping, parsed, buffered)

@@ -1,0 +1,77 @@
+"""The models that a pool process holds, and which version serves a job right now."""
+
+from __future__ import annotations
+
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+
+from inferq_models.loader import LoadedModel, load
+
+from inferq_core.messages import Limits
+from inferq_core.settings import Settings
+from inferq_core.store.contract import Store
+from inferq_core.store.records import LogEntry, VersionRecord
+
+# Seconds for which a model's settings and aliases are believed: a moved alias is followed within this time.
+BELIEVE_SECONDS = 1.0
+
+
+class Catalog:
+    """Resolves and loads versions lazily; keeps the most recently used `max_loaded_models`."""
+
+    def __init__(
+        self, store: Store, settings: Settings, worker: str, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._store = store
+        self._settings = settings
+        self._worker = worker
+        self._clock = clock
+        self._limits: dict[str, tuple[float, Limits]] = {}
+        self._versions: dict[tuple[str, str | None], tuple[float, VersionRecord]] = {}
+        self._loaded: OrderedDict[tuple[str, int], LoadedModel] = OrderedDict()
+
+    def limits(self, model: str) -> Limits:
+        """The model's limits, with the worker's settings where it has none. Raises UnknownModel."""
+        now = self._clock()
+        known = self._limits.get(model)
+        if known is None or known[0] <= now:
+            record = self._store.model(model)
+            limits = Limits(
+                record.max_batch_rows or self._settings.max_batch_rows, record.time_limit or self._settings.time_limit
+            )
+            known = self._limits[model] = (now + BELIEVE_SECONDS, limits)
+        return known[1]
+
+    def version(self, model: str, reference: str | None) -> VersionRecord:
+        """The version that `reference` means now. Raises UnknownModel, UnknownVersion."""
+        now = self._clock()
+        known = self._versions.get((model, reference))
+        if known is None or known[0] <= now:
+            known = (now + BELIEVE_SECONDS, self._store.version(model, reference))
+            self._versions[model, reference] = known
+        return known[1]
+
+    def loaded(self, version: VersionRecord) -> LoadedModel:
+        """The version, loaded. Raises ArtifactRejected."""
+        key = (version.model, version.number)
+        model = self._loaded.get(key)
+        if model is None:
+            model = self._load(version)
+            self._loaded[key] = model
+            while len(self._loaded) > self._settings.max_loaded_models:
+                self._loaded.popitem(last=False)
+        self._loaded.move_to_end(key)
+        return model
+
+    def _load(self, version: VersionRecord) -> LoadedModel:
+        started = self._clock()
+        model = load(version, self._settings)
+        seconds = round(self._clock() - started, 3)
+        entries = [self._entry("info", "model_loaded", version, {"seconds": seconds})]
+        entries += [self._entry("warning", "model_warning", version, {"warning": text}) for text in model.warnings]
+        self._store.append(entries)
+        return model
+
+    def _entry(self, level: str, event: str, version: VersionRecord, fields: dict[str, object]) -> LogEntry:
+        return LogEntry(level, event, fields, model=version.model, version=version.number, worker=self._worker)

@@ -1,0 +1,206 @@
+"""What a pool process does with a batch: claim, predict, complete, notify."""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+import orjson
+import structlog
+
+from inferq_core.broker import Publisher
+from inferq_core.errors import BrokerUnavailable, StoreUnavailable
+from inferq_core.ids import BatchId, JobId
+from inferq_core.messages import describe, group
+from inferq_core.notify import Notifier
+from inferq_core.settings import Settings
+from inferq_core.states import ErrorCode, State
+from inferq_core.store.contract import Store
+from inferq_core.store.records import (
+    BatchLog,
+    Claim,
+    ClaimedJob,
+    Completed,
+    LogEntry,
+    Outcome,
+    PendingRef,
+    StoredResult,
+)
+from inferq_workers.catalog import Catalog
+from inferq_workers.prediction import predict_batch
+from inferq_workers.pulse import Pulse
+
+log = structlog.get_logger(__name__)
+Answer = TypeVar("Answer")
+
+# Seconds between tries while the store is away; doubles from the first to the second.
+RETRY_FIRST, RETRY_LAST = 0.1, 5.0
+# Failed jobs of one batch that get a log row each; the batch's own row counts all of them.
+MAX_LOGGED_FAILURES = 20
+
+
+class Executor:
+    """Runs batches in one pool process."""
+
+    def __init__(  # noqa: PLR0917 - wired in one place
+        self,
+        store: Store,
+        catalog: Catalog,
+        publisher: Publisher,
+        notifier: Notifier,
+        pulse: Pulse,
+        settings: Settings,
+        worker: str,
+    ) -> None:
+        self._store = store
+        self._catalog = catalog
+        self._publisher = publisher
+        self._notifier = notifier
+        self._pulse = pulse
+        self._settings = settings
+        self._worker = worker
+
+    def run(self, batch_id: BatchId, model: str, job_ids: Sequence[JobId]) -> str:
+        """Execute the batch; says in words what happened.
+
+        Raises StoreUnavailable when the store stays away longer than the batch's time limit allows.
+        """
+        patience = self._settings.time_limit
+        claim = waiting_for_store(
+            lambda: self._store.claim(batch_id, job_ids, worker=self._worker, lease=self._settings.lease), patience
+        )
+        self.publish(claim.refused)
+        self._report_unknown(batch_id, job_ids, claim)
+        if not claim.jobs:
+            return f"{describe(model, 0)}: nothing left to do"
+        self._pulse.hold(batch_id)
+        try:
+            started = time.monotonic()
+            outcomes = predict_batch(claim.jobs, self._catalog)
+            seconds = time.monotonic() - started
+            batch = BatchLog(len(claim.jobs), sum(job.n_rows for job in claim.jobs), seconds)
+            completed = waiting_for_store(lambda: self._store.complete(batch_id, outcomes, batch), patience)
+        finally:
+            self._pulse.hold(None)
+        self._notify(claim, outcomes, completed)
+        self._report(claim, outcomes, completed)
+        return describe(model, len(completed.ids))
+
+    def recover(self, batch_id: BatchId, code: ErrorCode | None, reason: str) -> str:
+        """Take the jobs of a dead batch back and publish those that go on."""
+        patience = self._settings.time_limit
+        if code is None:
+            released = waiting_for_store(lambda: self._store.release(batch_id), patience)
+            self.publish(released)
+            self._log(batch_id, "batch_released", len(released), [], reason)
+            return f"{len(released)} jobs released"
+        recovered = waiting_for_store(
+            lambda: self._store.recover(
+                batch_id,
+                code=code,
+                message=reason,
+                max_solo_crashes=self._settings.max_solo_crashes,
+                max_attempts=self._settings.max_attempts,
+            ),
+            patience,
+        )
+        self.publish(recovered.requeued)
+        self._log(batch_id, "batch_lost", len(recovered.requeued), recovered.failed, reason)
+        return f"{len(recovered.requeued)} jobs requeued, {len(recovered.failed)} failed"
+
+    def publish(self, refs: Sequence[PendingRef]) -> None:
+        """Publish jobs again; when the broker is away they are orphans, which the keeper finds."""
+        if not refs:
+            return
+        try:
+            self._publisher.publish(group(refs, self._catalog.limits, self._store.store_id))
+        except BrokerUnavailable as error:
+            log.warning("republish_failed", jobs=len(refs), reason=str(error))
+
+    def _notify(self, claim: Claim, outcomes: Sequence[Outcome], completed: Completed) -> None:
+        by_id = {outcome.id: outcome for outcome in outcomes}
+        replies: dict[str, list[StoredResult]] = defaultdict(list)
+        for job in claim.jobs:
+            if job.reply_to is not None and job.id in completed.ids:
+                replies[job.reply_to].append(self._result(claim, job, by_id[job.id], completed.completed_at))
+        self._notifier.notify(replies)
+
+    def _result(self, claim: Claim, job: ClaimedJob, outcome: Outcome, completed_at: float) -> StoredResult:
+        predicted = outcome.predict_seconds
+        return StoredResult(
+            id=job.id,
+            state=outcome.state,
+            model=job.model,
+            version=outcome.version,
+            variant=outcome.variant,
+            outputs=None if outcome.outputs is None else orjson.loads(outcome.outputs),
+            error_code=outcome.error_code,
+            error_message=outcome.error_message,
+            attempt=job.attempt,
+            batch_id=claim.batch_id,
+            batch_rows=outcome.batch_rows,
+            worker=self._worker,
+            created_at=job.created_at,
+            claimed_at=claim.claimed_at,
+            predicted_at=None if predicted is None else claim.claimed_at + predicted,
+            completed_at=completed_at,
+        )
+
+    def _report(self, claim: Claim, outcomes: Sequence[Outcome], completed: Completed) -> None:
+        lost = len(claim.jobs) - len(completed.ids)
+        entries = [
+            LogEntry(
+                "error",
+                "job_failed",
+                {"code": outcome.error_code, "message": outcome.error_message},
+                model=claim.jobs[0].model,
+                version=outcome.version,
+                job_id=outcome.id,
+                batch_id=claim.batch_id,
+                worker=self._worker,
+            )
+            for outcome in outcomes
+            if outcome.state is State.FAILED and outcome.id in completed.ids
+        ][:MAX_LOGGED_FAILURES]
+        if lost:
+            fields = {"jobs": lost, "meaning": "the lease was lost; another batch answers them"}
+            entries.append(LogEntry("warning", "batch_fenced", fields, batch_id=claim.batch_id, worker=self._worker))
+        if entries:
+            self._store.append(entries)
+
+    def _report_unknown(self, batch_id: BatchId, job_ids: Sequence[JobId], claim: Claim) -> None:
+        if len(claim.jobs) + len(claim.refused) == len(job_ids):
+            return
+        taken = {job.id for job in claim.jobs} | {ref.id for ref in claim.refused}
+        missing = [job_id for job_id in job_ids if job_id not in taken]
+        known = self._store.states(missing)
+        unknown = [job_id for job_id in missing if job_id not in known]
+        if unknown:
+            fields = {"jobs": len(unknown), "first": unknown[0]}
+            self._store.append([LogEntry("error", "unknown_jobs", fields, batch_id=batch_id, worker=self._worker)])
+
+    def _log(self, batch_id: BatchId, event: str, requeued: int, failed: Sequence[JobId], reason: str) -> None:
+        fields = {"requeued": requeued, "failed": len(failed), "reason": reason}
+        entries = [LogEntry("warning", event, fields, batch_id=batch_id, worker=self._worker)]
+        entries += [
+            LogEntry("error", "job_quarantined", {"reason": reason}, job_id=job_id, batch_id=batch_id)
+            for job_id in failed
+        ]
+        self._store.append(entries)
+
+
+def waiting_for_store(action: Callable[[], Answer], patience: float) -> Answer:
+    """`action()`, tried again with back-off while the store is away, for at most `patience` seconds."""
+    give_up = time.monotonic() + patience
+    delay = RETRY_FIRST
+    while True:
+        try:
+            return action()
+        except StoreUnavailable as error:
+            if time.monotonic() + delay > give_up:
+                raise
+            log.warning("store_unavailable", reason=str(error), retry_in_seconds=delay)
+            time.sleep(delay)
+            delay = min(2 * delay, RETRY_LAST)

@@ -1,0 +1,138 @@
+"""From claimed jobs to outcomes: one vectorised call per (version, method), and a bad job alone pays for itself."""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import orjson
+from inferq_models.loader import LoadedModel
+from inferq_models.routing import route
+
+from inferq_core.errors import ArtifactRejected, InvalidInput, UnknownModel, UnknownVersion
+from inferq_core.states import ErrorCode, Method, State
+from inferq_core.store.records import ClaimedJob, Outcome, VersionRecord
+from inferq_workers.catalog import Catalog
+
+# What is kept of an exception's text, in characters.
+MAX_ERROR_TEXT = 2000
+
+
+@dataclass(frozen=True, slots=True)
+class _Group:
+    """Jobs that one `predict` call can serve."""
+
+    version: VersionRecord
+    variant: str
+    method: Method
+
+
+def predict_batch(
+    jobs: Sequence[ClaimedJob], catalog: Catalog, clock: Callable[[], float] = time.monotonic
+) -> list[Outcome]:
+    """One outcome per job. Never raises for what a job or a model does; store errors pass through."""
+    started = clock()
+    outcomes: list[Outcome] = []
+    groups: dict[_Group, list[ClaimedJob]] = defaultdict(list)
+    for job in jobs:
+        if job.expired:
+            outcomes.append(_ended(job, State.EXPIRED, ErrorCode.DEADLINE_EXCEEDED, "the deadline passed in the queue"))
+            continue
+        try:
+            choice = route(job.version)
+            version = catalog.version(job.model, choice.reference)
+        except (UnknownVersion, UnknownModel) as error:
+            outcomes.append(_ended(job, State.FAILED, ErrorCode.UNKNOWN_VERSION, str(error)))
+            continue
+        groups[_Group(version, choice.variant, job.method)].append(job)
+    for group, members in groups.items():
+        outcomes += _predict_group(group, members, catalog, lambda: clock() - started)
+    return outcomes
+
+
+def _predict_group(
+    group: _Group, jobs: Sequence[ClaimedJob], catalog: Catalog, elapsed: Callable[[], float]
+) -> list[Outcome]:
+    try:
+        model = catalog.loaded(group.version)
+    except ArtifactRejected as error:
+        return [_ended(job, State.FAILED, ErrorCode.ARTIFACT_REJECTED, str(error), group) for job in jobs]
+    max_rows = catalog.limits(group.version.model).max_batch_rows
+    outcomes: list[Outcome] = []
+    for chunk in _chunks(jobs, max_rows):
+        outcomes += _isolate(group, chunk, model, max_rows, elapsed)
+    return outcomes
+
+
+def _chunks(jobs: Sequence[ClaimedJob], max_rows: int) -> list[list[ClaimedJob]]:
+    chunks: list[list[ClaimedJob]] = []
+    rows = 0
+    for job in jobs:
+        if not chunks or rows + job.n_rows > max_rows:
+            chunks.append([])
+            rows = 0
+        chunks[-1].append(job)
+        rows += job.n_rows
+    return chunks
+
+
+def _isolate(
+    group: _Group, jobs: Sequence[ClaimedJob], model: LoadedModel, max_rows: int, elapsed: Callable[[], float]
+) -> list[Outcome]:
+    """Predict together; when that raises, halve until the job that cannot be predicted stands alone."""
+    try:
+        outputs = _call(model, group.method, jobs, max_rows)
+    except Exception as error:  # noqa: BLE001 - a model is foreign code: whatever it raises is its job's failure
+        if len(jobs) == 1:
+            code = ErrorCode.INVALID_INPUT if isinstance(error, InvalidInput) else ErrorCode.MODEL_ERROR
+            return [_ended(jobs[0], State.FAILED, code, f"{type(error).__name__}: {error}", group)]
+        half = len(jobs) // 2
+        return [
+            *_isolate(group, jobs[:half], model, max_rows, elapsed),
+            *_isolate(group, jobs[half:], model, max_rows, elapsed),
+        ]
+    seconds = elapsed()
+    batch_rows = min(sum(job.n_rows for job in jobs), max_rows)
+    return [
+        Outcome(
+            id=job.id,
+            state=State.SUCCEEDED,
+            outputs=text,
+            version=group.version.number,
+            variant=group.variant,
+            batch_rows=batch_rows,
+            predict_seconds=seconds,
+        )
+        for job, text in zip(jobs, outputs, strict=True)
+    ]
+
+
+def _call(model: LoadedModel, method: Method, jobs: Sequence[ClaimedJob], max_rows: int) -> list[str]:
+    """Each job's outputs as JSON text. A job of more than `max_rows` rows is predicted in slices."""
+    rows = model.inputs([job.inputs for job in jobs])
+    count = sum(job.n_rows for job in jobs)
+    if count <= max_rows:
+        outputs = model.call(method, rows)
+    else:
+        outputs = []
+        for start in range(0, count, max_rows):
+            outputs += model.call(method, rows[start : start + max_rows])
+    texts: list[str] = []
+    start = 0
+    for job in jobs:
+        texts.append(orjson.dumps(outputs[start : start + job.n_rows]).decode())
+        start += job.n_rows
+    return texts
+
+
+def _ended(job: ClaimedJob, state: State, code: ErrorCode, message: str, group: _Group | None = None) -> Outcome:
+    return Outcome(
+        id=job.id,
+        state=state,
+        error_code=code,
+        error_message=message[:MAX_ERROR_TEXT],
+        version=group.version.number if group else None,
+        variant=group.variant if group else None,
+    )

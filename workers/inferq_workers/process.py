@@ -1,0 +1,80 @@
+"""The pool process: everything it holds, made lazily after the fork.
+
+Models are loaded here and never before the fork: OpenMP thread pools do not survive it, and a bad artifact would kill
+the main process.
+"""
+
+from __future__ import annotations
+
+import structlog
+from threadpoolctl import threadpool_limits
+
+from inferq_core.broker import Publisher
+from inferq_core.ids import BatchId
+from inferq_core.notify import Notifier
+from inferq_core.store import open_store
+from inferq_workers.catalog import Catalog
+from inferq_workers.execution import Executor
+from inferq_workers.identity import Identity
+from inferq_workers.pulse import Pulse
+
+log = structlog.get_logger(__name__)
+
+
+class PoolProcess:
+    """One per process; `start` is called by Celery when the process begins, `stop` when it ends in order."""
+
+    def __init__(self, identity: Identity) -> None:
+        self._identity = identity
+        self._store = open_store(identity.settings)
+        self._publisher = Publisher(identity.settings.broker)
+        self._notifier = Notifier(identity.settings.broker)
+        self._pulse = Pulse(self._store, identity, on_lost=_lease_lost)
+        catalog = Catalog(self._store, identity.settings, identity.worker)
+        self.executor = Executor(
+            self._store,
+            catalog,
+            self._publisher,
+            self._notifier,
+            self._pulse,
+            identity.settings,
+            identity.worker,
+        )
+
+    def start(self) -> None:
+        # The pool already has a process per core: more threads would only fight each other.
+        threadpool_limits(limits=1)
+        self._pulse.start()
+
+    def stop(self) -> None:
+        self._pulse.stop()
+        notice = self._identity.board.read()
+        if notice is not None and notice.stopping:
+            self._store.worker_stopped(self._identity.worker)
+        self._publisher.close()
+        self._notifier.close()
+        self._store.close()
+
+
+def _lease_lost(batch_id: BatchId) -> None:
+    log.warning("lease_lost", batch_id=batch_id)
+
+
+_current: PoolProcess | None = None
+
+
+def begin(identity: Identity) -> None:
+    """Make this process's PoolProcess."""
+    global _current  # noqa: PLW0603 - Celery's tasks are reached by name, not by reference
+    _current = PoolProcess(identity)
+    _current.start()
+
+
+def end() -> None:
+    if _current is not None:
+        _current.stop()
+
+
+def executor() -> Executor:
+    assert _current is not None, "tasks run in pool processes only"
+    return _current.executor

@@ -1,0 +1,82 @@
+"""The heartbeat of a pool process: renews the lease of the batch it runs, and reports the worker it belongs to.
+
+A daemon thread of the pool process, so that long predictions need no long lease and a frozen process truly loses it.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+import structlog
+
+from inferq_core.errors import StoreError
+from inferq_core.ids import BatchId
+from inferq_core.store.contract import Store
+from inferq_core.store.records import WorkerBeat
+from inferq_workers.board import Notice
+from inferq_workers.identity import Identity
+
+log = structlog.get_logger(__name__)
+
+# Seconds between two heartbeats of a worker, whichever of its processes writes them.
+BEAT_INTERVAL = 2.0
+# A worker without a heartbeat for this long is taken for gone.
+WORKER_TIMEOUT = 5 * BEAT_INTERVAL
+# A lease is renewed this often during its length, so that one or two slow renewals do not lose it.
+RENEWALS_PER_LEASE = 4
+
+
+class Pulse:
+    """Start one per pool process, after the fork."""
+
+    def __init__(self, store: Store, identity: Identity, on_lost: Callable[[BatchId], None]) -> None:
+        self._store = store
+        self._identity = identity
+        self._on_lost = on_lost
+        self._lease = identity.settings.lease
+        self._stopping = threading.Event()
+        self._held: BatchId | None = None
+        self._thread = threading.Thread(target=self._run, name="inferq-pulse", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._stopping.set()
+        self._thread.join(timeout=BEAT_INTERVAL)
+
+    def hold(self, batch_id: BatchId | None) -> None:
+        """The batch whose lease to renew from now on; None when there is none."""
+        self._held = batch_id
+
+    def _run(self) -> None:
+        interval = min(self._lease / RENEWALS_PER_LEASE, BEAT_INTERVAL)
+        while True:
+            try:
+                self._tick()
+            except StoreError as error:
+                log.warning("heartbeat_failed", worker=self._identity.worker, reason=str(error))
+            if self._stopping.wait(interval):
+                return
+
+    def _tick(self) -> None:
+        held = self._held
+        if held is not None and not self._store.renew(held, lease=self._lease) and self._held == held:
+            self._held = None
+            self._on_lost(held)
+        notice = self._identity.board.read()
+        if notice is not None and notice.worker and not notice.stopping:
+            self._store.beat(worker_beat(notice, self._identity), min_interval=BEAT_INTERVAL)
+
+
+def worker_beat(notice: Notice, identity: Identity) -> WorkerBeat:
+    return WorkerBeat(
+        name=identity.worker,
+        host=identity.host,
+        pid=notice.pid,
+        queues=identity.queues,
+        concurrency=notice.concurrency,
+        marks=notice.marks,
+        buffered=notice.buffered,
+    )

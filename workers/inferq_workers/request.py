@@ -1,0 +1,42 @@
+"""Celery's request, with what must happen when the process that ran a batch is gone."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from celery.exceptions import TimeLimitExceeded, WorkerLostError
+from celery.worker.request import Request
+
+from inferq_core.states import ErrorCode
+
+RECOVER_TASK = "inferq.recover"
+
+
+class BatchRequest(Request):
+    """A batch in the pool. When it fails, a recovery request releases its claims by its id, which is the batch id."""
+
+    batcher: Any = None
+    _recovered = False
+
+    def on_failure(self, exc_info: Any, send_failed_event: bool = True, return_ok: bool = False) -> None:  # noqa: FBT001, FBT002
+        super().on_failure(exc_info, send_failed_event=send_failed_event, return_ok=return_ok)
+        error = exc_info.exception
+        error = getattr(error, "exc", error)
+        if isinstance(error, TimeLimitExceeded):
+            self._recover(ErrorCode.TIME_LIMIT, f"the batch took longer than its time limit of {self.time_limits[0]} s")
+        elif isinstance(error, (WorkerLostError, SystemExit)):
+            self._recover(ErrorCode.WORKER_LOST, f"the process that ran it died: {error}")
+        else:
+            self._recover(None, f"{type(error).__name__}: {error}")
+
+    def _recover(self, code: ErrorCode | None, reason: str) -> None:
+        # Celery reports one death through several callbacks.
+        if self.batcher is not None and not self._recovered:
+            self._recovered = True
+            self.batcher.recover(self.id, code, reason)
+
+
+class RecoverRequest(Request):
+    """A recovery that fails is not recovered itself: the lease of the batch runs out instead."""
+
+    batcher: Any = None

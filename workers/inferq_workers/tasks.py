@@ -1,0 +1,51 @@
+"""The Celery tasks: thin, what they do is in `execution` and `keeper`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from celery import Celery
+
+from inferq_core.broker import Publisher
+from inferq_core.ids import BatchId, JobId, new_batch_id
+from inferq_core.messages import PREDICT_TASK
+from inferq_core.states import ErrorCode
+from inferq_core.store import open_store
+from inferq_workers import process
+from inferq_workers.consumer import strategy
+from inferq_workers.keeper import Keeper
+from inferq_workers.request import RECOVER_TASK, BatchRequest
+
+SWEEP_TASK = "inferq.sweep"
+PREPARE_TASK = "inferq.prepare"
+
+
+def register_tasks(app: Celery) -> None:
+    """Give `app` the tasks of inferq."""
+    keeper: Keeper | None = None
+
+    @app.task(name=PREDICT_TASK, bind=True, Strategy=strategy, Request=BatchRequest)
+    def predict(self: Any, model: str, job_ids: Sequence[JobId]) -> str:
+        """Answer the jobs. Its own id is the batch id, so it works unmerged as well."""
+        return process.executor().run(BatchId(self.request.id or new_batch_id()), model, job_ids)
+
+    @app.task(name=RECOVER_TASK)
+    def recover(batch_id: BatchId, code: str | None, reason: str) -> str:
+        """Take the jobs of a dead batch back."""
+        return process.executor().recover(batch_id, None if code is None else ErrorCode(code), reason)
+
+    def the_keeper() -> Keeper:
+        nonlocal keeper
+        if keeper is None:
+            settings = app.inferq.settings
+            keeper = Keeper(open_store(settings), Publisher(settings.broker), settings, app.inferq.worker)
+        return keeper
+
+    @app.task(name=SWEEP_TASK)
+    def sweep() -> dict[str, int]:
+        return the_keeper().sweep()
+
+    @app.task(name=PREPARE_TASK)
+    def prepare() -> None:
+        the_keeper().prepare()
