@@ -22,7 +22,7 @@ $(STAMP): requirements.lock pyproject.toml
 	if [ -z "$$python" ]; then \
 	  echo "inferq needs Python 3.11 or newer; tried: $(CANDIDATES). Install one, or name it: make PYTHON=/path/to/python3" >&2; \
 	  exit 1; fi; \
-	if [ ! -x $(BIN)/python ] && ! out=$$("$$python" -m venv $(VENV) 2>&1); then \
+	if [ ! -x $(BIN)/pip ] && ! out=$$("$$python" -m venv $(VENV) 2>&1); then \
 	  echo "$$python cannot make a virtual environment in $(VENV) (on Debian: apt install python3-venv): $$(echo "$$out" | tail -n 1)" >&2; \
 	  exit 1; fi
 	@echo "Installing into $(VENV) (once, a minute or two)"

@@ -1,0 +1,57 @@
+"""Many jobs from one iterable: one per item, in chunks, without holding the items."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from inferq_core.errors import InvalidInput
+from inferq_core.store.records import NewJob
+
+# One transaction's worth: large enough to make its cost small, small enough that workers start early.
+CHUNK_JOBS = 1_000
+CHUNK_ROWS = 4_000
+CHUNK_BYTES = 4 * 1024 * 1024
+# A slow source: a chunk leaves, whatever its size, with the first item that comes so many seconds after its start.
+CHUNK_SECONDS = 0.1
+
+
+def items_of(items: Any, *, named: bool) -> Iterable[Any]:
+    """What `items` holds, one job each: the rows of a DataFrame or matrix, the elements of anything else iterable.
+
+    A DataFrame's rows come as dicts when the model's columns are `named`, else by position.
+    """
+    if isinstance(items, str | bytes | Mapping):
+        raise InvalidInput(f"give many items, one job each: this is one {type(items).__name__}. submit() takes one job")
+    if hasattr(items, "itertuples") and hasattr(items, "columns"):
+        return _rows_of_frame(items, named=named)
+    if not hasattr(items, "__iter__"):
+        raise InvalidInput(f"give an iterable of items, one job each, not {type(items).__name__}")
+    return items  # type: ignore[no-any-return]
+
+
+def _rows_of_frame(frame: Any, *, named: bool) -> Iterator[Any]:
+    # pandas has several missing values and one test for all of them; None stands for each.
+    values = frame.astype(object).where(frame.notna(), None)
+    names = list(frame.columns)
+    for row in values.itertuples(index=False, name=None):
+        yield dict(zip(names, row, strict=True)) if named else list(row)
+
+
+def chunks(jobs: Iterable[NewJob]) -> Iterator[list[NewJob]]:
+    """The jobs in order, in lists that keep to the limits above; a list is handed out before the next item is drawn."""
+    chunk: list[NewJob] = []
+    rows = size = 0
+    started = 0.0
+    for job in jobs:
+        started = started if chunk else time.monotonic()
+        chunk.append(job)
+        rows += job.n_rows
+        size += len(job.inputs)
+        full = len(chunk) >= CHUNK_JOBS or rows >= CHUNK_ROWS or size >= CHUNK_BYTES
+        if full or time.monotonic() - started >= CHUNK_SECONDS:
+            yield chunk
+            chunk, rows, size = [], 0, 0
+    if chunk:
+        yield chunk

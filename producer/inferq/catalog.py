@@ -1,0 +1,72 @@
+"""What submitting must know of a model, read from the store and kept for a moment."""
+
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import dataclass
+
+from inferq_core.messages import Limits
+from inferq_core.settings import Settings
+from inferq_core.signature import Signature
+from inferq_core.store.contract import Registry
+
+# Seconds for which a model's settings and the target of an alias may be out of date on this side. The worker reads the
+# truth again; what this side is for is to refuse rows that do not fit.
+FRESH_SECONDS = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A model as one submit sees it."""
+
+    model: str
+    queue: str
+    limits: Limits
+    signature: Signature
+
+
+class Catalog:
+    """Models and signatures by (model, version reference). Safe for threads."""
+
+    def __init__(self, store: Registry, settings: Settings) -> None:
+        self._store = store
+        self._settings = settings
+        self._lock = threading.Lock()
+        self._targets: dict[tuple[str, str | None], tuple[float, Target]] = {}
+        self._signatures: dict[tuple[str, int], Signature] = {}  # versions are immutable
+        self._limits: dict[str, Limits] = {}
+
+    def target(self, model: str, reference: str | None) -> Target:
+        """Raises UnknownModel and UnknownVersion; those are asked for anew each time."""
+        key = (model, reference)
+        with self._lock:
+            read_at, target = self._targets.get(key, (float("-inf"), None))
+        if target is not None and time.monotonic() - read_at < FRESH_SECONDS:
+            return target
+        target = self._read(model, reference)
+        with self._lock:
+            self._targets[key] = (time.monotonic(), target)
+            self._limits[model] = target.limits
+        return target
+
+    def limits(self, model: str) -> Limits:
+        """The limits as last read for a submit; never asks the store."""
+        with self._lock:
+            return self._limits[model]
+
+    def _read(self, model: str, reference: str | None) -> Target:
+        record = self._store.model(model)
+        version = self._store.version(model, reference)
+        with self._lock:
+            signature = self._signatures.get((model, version.number))
+        if signature is None:
+            signature = Signature.from_json(version.signature)
+            with self._lock:
+                self._signatures[model, version.number] = signature
+        settings = self._settings
+        limits = Limits(
+            max_batch_rows=record.max_batch_rows or settings.max_batch_rows,
+            time_limit=record.time_limit or settings.time_limit,
+        )
+        return Target(model=model, queue=record.queue or settings.queue, limits=limits, signature=signature)

@@ -1,0 +1,229 @@
+"""The client: enqueue predictions, ask for their state, wait for their results, tell the truth about them later."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import timedelta
+from types import TracebackType
+from typing import Any, Self, Unpack
+
+from inferq.bulk import chunks, items_of
+from inferq.catalog import Catalog, Target
+from inferq.commit import GroupCommit
+from inferq.intake import Intake
+from inferq.job import Job, Result, result_of
+from inferq.options import ManyOptions, SubmitOptions, check_options, payload_digest
+from inferq.waiting import POLL_WINDOW, Waiter
+from inferq_core.broker import Publisher
+from inferq_core.errors import InvalidInput, SettingsError, UnknownJob, WaitTimeout
+from inferq_core.ids import JobId, new_job_id, parse_job_id, routing_hash
+from inferq_core.settings import Settings, load_settings
+from inferq_core.states import Method, Priority, State
+from inferq_core.store import open_store
+from inferq_core.store.contract import Store
+from inferq_core.store.records import NewJob
+
+# Jobs of concurrent submits that share one transaction.
+GROUP_JOBS = 500
+
+
+class Client:
+    """The way in for applications. Make one per process and share it: it is safe for threads (not across a fork).
+
+    Settings come from `settings`, or from INFERQ_* and the defaults; keyword arguments override single ones
+    (`Client(store_url=…)`). Use it as a context manager, or call `close()`. Methods raise StoreUnavailable when the
+    database does not answer; a broker that is away delays jobs and loses none.
+    """
+
+    def __init__(self, settings: Settings | None = None, *, store: Store | None = None, **overrides: Any) -> None:
+        if settings is not None and overrides:
+            raise SettingsError(f"give either settings or single ones ({', '.join(overrides)}), not both")
+        self.settings = settings or load_settings(**overrides)
+        self._owns_store = store is None
+        self._store = open_store(self.settings) if store is None else store
+        self._publisher = Publisher(self.settings.broker)
+        self._catalog = Catalog(self._store, self.settings)
+        self._waiter = Waiter(self._store, self.settings.broker)
+        self._intake = Intake(self._store, self._publisher, self._catalog.limits)
+        self._commit: GroupCommit[NewJob, JobId] = GroupCommit(self._intake.accept, max_items=GROUP_JOBS)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connections. Jobs go on; their ids can be asked for by another client."""
+        self._waiter.close()
+        self._publisher.close()
+        if self._owns_store:
+            self._store.close()
+
+    def submit(
+        self,
+        model: str,
+        rows: Any,
+        *,
+        version: int | str | None = None,
+        method: Method | str = Method.PREDICT,
+        priority: Priority | str = Priority.NORMAL,
+        deadline: float | timedelta | None = None,
+        routing_key: str | None = None,
+        idempotency_key: str | None = None,
+        metadata: Mapping[str, Any] | None = None,
+    ) -> Job:
+        """Enqueue one job of n rows and return at once, when the job is durable.
+
+        `rows`: a 2-D array-like of shape (n_rows, n_features), a list of dicts, a DataFrame, or one row. `version`: a
+        number or an alias, by default the champion at the time the job runs. `deadline`: seconds from now after which
+        the job expires unless it was predicted. `routing_key`: jobs with the same key meet the same variant.
+        `idempotency_key`: the same key with the same payload answers with the same job.
+
+        Raises UnknownModel, UnknownVersion, InvalidInput (rows or options that do not fit; nothing was stored) and
+        IdempotencyConflict (the key was used with another payload).
+        """
+        options = check_options(
+            version=version,
+            method=method,
+            priority=priority,
+            deadline=deadline,
+            routing_key=routing_key,
+            idempotency_key=idempotency_key,
+            metadata=metadata,
+        )
+        return Job(self, self._commit.run(self._prepare(model, rows, options)))
+
+    def submit_many(self, model: str, items: Any, **options: Unpack[ManyOptions]) -> list[Job]:
+        """Enqueue one job per item (a row, or rows) and return their handles, in order.
+
+        The options are those of `submit` without keys; the priority is `bulk` unless given. The items are streamed in
+        chunks and not kept. An item that does not fit raises InvalidInput that names its position; when `items` has a
+        length, all are checked before the first is stored. For a source without end, and to have the handles of what
+        was accepted before an error, use `submit_stream`.
+        """
+        prepared: Iterable[NewJob] = self._prepare_each(model, items, _many(options))
+        if hasattr(items, "__len__"):
+            prepared = list(prepared)
+        return [Job(self, job_id) for chunk in chunks(prepared) for job_id in self._intake.accept(chunk)]
+
+    def submit_stream(self, model: str, items: Any, **options: Unpack[ManyOptions]) -> Iterator[Job]:
+        """Like `submit_many`, lazily: draws from `items`, which may be endless, only as its handles are taken.
+
+        A chunk is accepted when it is full, or about 0.1 s old when the next item comes.
+        """
+        for chunk in chunks(self._prepare_each(model, items, _many(options))):
+            for job_id in self._intake.accept(chunk):
+                yield Job(self, job_id)
+
+    def job(self, job_id: str) -> Job:
+        """A handle for an id from anywhere. Raises UnknownJob when it is not an id at all; else ask its `state()`."""
+        return Job(self, _known_form(job_id))
+
+    def state(self, job_id: str) -> State:
+        """The true state now. Raises UnknownJob for an id that was never issued."""
+        return self._store.state(_known_form(job_id))
+
+    def result(self, job_id: str, timeout: float | None = 0) -> Result:
+        """How the job ended, whether well or not (see `Result.raise_for_state`), waiting at most `timeout` seconds.
+
+        Raises WaitTimeout when it has not ended by then (None: wait without end), UnknownJob for an id never issued.
+        """
+        known = _known_form(job_id)
+        stored = self._store.result(known)
+        if stored is None:
+            stored = next(self._waiter.collect([known], timeout), None)
+        if stored is None:
+            state = self._store.state(known)
+            raise WaitTimeout(f"job {known} is still {state} after {timeout:g} s; it goes on, ask again later")
+        return result_of(stored)
+
+    def as_completed(self, jobs: Iterable[Job | str], timeout: float | None = None) -> Iterator[Job]:
+        """The jobs as they end, well or not, each once; their `result()` does not wait any more.
+
+        Takes jobs and ids. Raises UnknownJob before anything else, and WaitTimeout when some have not ended
+        `timeout` seconds after the start.
+        """
+        ids = list(dict.fromkeys(_known_form(job.id if isinstance(job, Job) else job) for job in jobs))
+        self._require_known(ids)
+        left = len(ids)
+        for stored in self._waiter.collect(ids, timeout):
+            left -= 1
+            yield Job(self, stored.id, result_of(stored))
+        if left:
+            raise WaitTimeout(f"{left} of {len(ids)} jobs have not ended after {timeout:g} s; they go on")
+
+    def feedback(self, job_id: str | Job, actual: Any) -> None:
+        """Post the ground truth of a job: one value for a job of one row, else one per row. The last one counts.
+
+        Raises UnknownJob for an id never issued.
+        """
+        self.feedback_many([(job_id, actual)])
+
+    def feedback_many(self, feedback: Iterable[tuple[str | Job, Any]]) -> None:
+        """`feedback` for many jobs in one transaction: all or none."""
+        self._store.add_feedback(
+            [(_known_form(job.id if isinstance(job, Job) else job), actual) for job, actual in feedback]
+        )
+
+    def _require_known(self, ids: list[JobId]) -> None:
+        for start in range(0, len(ids), POLL_WINDOW):
+            window = ids[start : start + POLL_WINDOW]
+            states = self._store.states(window)
+            for job_id in window:
+                if job_id not in states:
+                    raise UnknownJob(f"no job was ever issued with the id {job_id} in this store")
+
+    def _prepare(self, model: str, rows: Any, options: SubmitOptions) -> NewJob:
+        """The job, checked. Raises UnknownModel, UnknownVersion, InvalidInput."""
+        target = self._target(model, options)
+        checked = target.signature.check(rows, max_rows=self.settings.max_rows_per_job)
+        job_id = new_job_id()
+        return NewJob(
+            id=job_id,
+            model=model,
+            n_rows=checked.n_rows,
+            inputs=checked.json,
+            queue=target.queue,
+            priority=options.priority,
+            version=options.version,
+            method=options.method,
+            deadline=options.deadline,
+            routing_key=options.routing_key,
+            routing_hash=routing_hash(options.routing_key or job_id),
+            idempotency_key=options.idempotency_key,
+            payload_digest=payload_digest(model, options, checked.json) if options.idempotency_key else None,
+            metadata=options.metadata,
+            reply_to=self._waiter.reply_to,
+        )
+
+    def _target(self, model: str, options: SubmitOptions) -> Target:
+        if not isinstance(model, str):
+            raise InvalidInput(f"model={model!r}: give the name of a model")
+        target = self._catalog.target(model, options.version)
+        if options.method not in target.signature.methods:
+            offered = ", ".join(target.signature.methods)
+            raise InvalidInput(f"model {model!r} has no method {options.method.value!r}; it has {offered}")
+        return target
+
+    def _prepare_each(self, model: str, items: Any, options: SubmitOptions) -> Iterator[NewJob]:
+        named = self._target(model, options).signature.named
+        for position, item in enumerate(items_of(items, named=named)):
+            try:
+                yield self._prepare(model, item, options)
+            except InvalidInput as error:
+                raise InvalidInput(f"item {position}: {error}") from error
+
+
+def _many(options: ManyOptions) -> SubmitOptions:
+    given: ManyOptions = {"priority": Priority.BULK, **options}
+    return check_options(**given)
+
+
+def _known_form(job_id: str) -> JobId:
+    known = parse_job_id(job_id)
+    if known is None:
+        raise UnknownJob(f"{job_id!r} is not the id of a job: ids are UUIDs, as submit returned them")
+    return known

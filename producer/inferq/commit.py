@@ -1,0 +1,113 @@
+"""Group commit: callers that arrive while a flush is under way share the next one. No timer, no thread of its own.
+
+The first caller leads: it flushes what is waiting, its own item included. Whoever arrives meanwhile waits; when the
+leader is done it answers those it served and hands the lead to the first of the others. An idle system therefore adds
+no delay, and a busy one pays for one transaction per group.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Generic, TypeVar
+
+from inferq_core.errors import IdempotencyConflict
+
+Item = TypeVar("Item")
+Answer = TypeVar("Answer")
+
+
+class _Entry(Generic[Item, Answer]):
+    """One caller's item. `wake` is set when the entry has its answer, or has become the leader."""
+
+    __slots__ = ("answer", "done", "error", "item", "wake")
+
+    def __init__(self, item: Item) -> None:
+        self.item = item
+        self.wake = threading.Event()
+        self.done = False
+        self.answer: Answer | None = None
+        self.error: Exception | None = None
+
+    def finish(self, answer: Answer | None, error: Exception | None = None) -> None:
+        self.answer, self.error, self.done = answer, error, True
+        self.wake.set()
+
+
+class GroupCommit(Generic[Item, Answer]):
+    """Turns single items from many threads into groups for `flush`.
+
+    `flush(items)` answers with one value per item, in order, or raises and has done nothing. When it raises
+    IdempotencyConflict, which is the fault of one item, the group's items are flushed one by one, so that the others
+    go through; any other error is every member's. `flush` is never called twice at the same time.
+    """
+
+    def __init__(self, flush: Callable[[Sequence[Item]], Sequence[Answer]], *, max_items: int) -> None:
+        self._flush = flush
+        self._max_items = max_items
+        self._lock = threading.Lock()
+        self._waiting: deque[_Entry[Item, Answer]] = deque()
+        self._led = False
+
+    def run(self, item: Item) -> Answer:
+        """Flush `item`, together with others where possible. Raises what `flush` raised for it."""
+        entry: _Entry[Item, Answer] = _Entry(item)
+        with self._lock:
+            self._waiting.append(entry)
+            leads, self._led = not self._led, True
+        if not leads:
+            self._wait(entry)
+        if not entry.done:
+            self._lead()
+        if entry.error is not None:
+            raise entry.error
+        return entry.answer  # type: ignore[return-value]  # finish() set it
+
+    def _wait(self, entry: _Entry[Item, Answer]) -> None:
+        try:
+            entry.wake.wait()
+        except BaseException:
+            # An interrupt (Ctrl-C) while waiting: the caller leaves. Its item may go out with the others, but it must
+            # not keep a lead that was just handed to it.
+            with self._lock:
+                if entry in self._waiting:
+                    self._waiting.remove(entry)
+                hands_on = entry.wake.is_set() and not entry.done
+            if hands_on:
+                self._hand_over()
+            raise
+
+    def _lead(self) -> None:
+        with self._lock:
+            group = [self._waiting.popleft() for _ in range(min(self._max_items, len(self._waiting)))]
+        try:
+            self._serve(group)
+        finally:
+            unanswered = [entry for entry in group[1:] if not entry.done]  # an interrupt came in the middle
+            with self._lock:
+                self._waiting.extendleft(reversed(unanswered))
+            self._hand_over()
+
+    def _hand_over(self) -> None:
+        with self._lock:
+            if self._waiting:
+                self._waiting[0].wake.set()
+            else:
+                self._led = False
+
+    def _serve(self, group: Sequence[_Entry[Item, Answer]]) -> None:
+        try:
+            answers = self._flush([entry.item for entry in group])
+        except IdempotencyConflict as error:
+            if len(group) == 1:
+                group[0].finish(None, error)
+                return
+            for entry in group:
+                self._serve([entry])
+        except Exception as error:  # noqa: BLE001  # handed to every caller, who raises it
+            for entry in group:
+                entry.finish(None, error)
+        else:
+            for entry, answer in zip(group, answers, strict=True):
+                entry.finish(answer)

@@ -1,0 +1,56 @@
+"""Where jobs enter: durable in the store first, then announced to the workers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import structlog
+
+from inferq_core.broker import Publisher
+from inferq_core.errors import BrokerUnavailable
+from inferq_core.ids import JobId
+from inferq_core.messages import Limits, group
+from inferq_core.store.contract import Store
+from inferq_core.store.records import Accepted, NewJob, PendingRef
+
+log = structlog.get_logger(__name__)
+
+
+class Intake:
+    """Accepts jobs and publishes the messages that stand for them."""
+
+    def __init__(self, store: Store, publisher: Publisher, limits_of: Callable[[str], Limits]) -> None:
+        self._store = store
+        self._publisher = publisher
+        self._limits_of = limits_of
+
+    def accept(self, jobs: Sequence[NewJob]) -> Sequence[JobId]:
+        """The ids that answer `jobs`, in order; all are durable on return.
+
+        Raises IdempotencyConflict and StoreUnavailable, and nothing was accepted then. A broker that is away is logged
+        only: the jobs are safe, and the keeper publishes them as soon as it can.
+        """
+        accepted = self._store.accept(jobs)
+        fresh = fresh_refs(jobs, accepted)
+        try:
+            self._publisher.publish(group(fresh, self._limits_of, self._store.store_id))
+        except BrokerUnavailable as error:
+            log.warning("publish_failed", jobs=len(fresh), reason=str(error), consequence="the keeper publishes them")
+        return accepted.ids
+
+
+def fresh_refs(jobs: Sequence[NewJob], accepted: Accepted) -> list[PendingRef]:
+    """Those of `jobs` that were inserted now, as the broker needs them."""
+    return [
+        PendingRef(
+            id=job.id,
+            model=job.model,
+            queue=job.queue,
+            priority=job.priority,
+            n_rows=job.n_rows,
+            group_limit=None,
+            published_at=accepted.published_at,
+        )
+        for job in jobs
+        if job.id in accepted.fresh
+    ]

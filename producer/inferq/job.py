@@ -1,0 +1,106 @@
+"""A job as its caller holds it, and what came out of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from inferq_core.errors import JobFailed
+from inferq_core.ids import BatchId, JobId
+from inferq_core.states import ErrorCode, State
+from inferq_core.store.records import StoredResult
+
+if TYPE_CHECKING:
+    from inferq.client import Client
+
+
+@dataclass(frozen=True, slots=True)
+class Timings:
+    """Seconds, by the database's clock. None for a stage that the job never reached."""
+
+    queued: float | None  # from accepted to claimed, by the attempt that ended it
+    predicted: float | None  # from claimed to predicted
+    total: float  # from accepted to stored
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """How a job ended. `outputs` has one item per row, and is None unless `state` is SUCCEEDED."""
+
+    id: JobId
+    state: State
+    outputs: list[Any] | None
+    model: str
+    version: int | None  # the version that answered
+    variant: str | None
+    attempt: int  # the claim that ended it, counted from 1; 0 when no batch ever held it
+    batch_id: BatchId | None
+    batch_rows: int  # rows of the predict call that served it
+    timings: Timings
+    error_code: ErrorCode | None = None
+    error_message: str | None = None
+
+    def raise_for_state(self) -> Result:
+        """This result. Raises JobFailed unless the job succeeded."""
+        if self.state is State.SUCCEEDED:
+            return self
+        code = self.error_code or ErrorCode.MODEL_ERROR
+        raise JobFailed(self.id, code, self.error_message or f"the job is {self.state}")
+
+
+class Job:
+    """A handle to one job; cheap, safe for threads, and equal to another handle with the same id."""
+
+    __slots__ = ("_client", "_result", "id")
+
+    def __init__(self, client: Client, job_id: JobId, result: Result | None = None) -> None:
+        self.id = job_id
+        self._client = client
+        self._result = result
+
+    def state(self) -> State:
+        """The true state now. Raises UnknownJob for an id that was never issued."""
+        if self._result is not None:
+            return self._result.state
+        return self._client.state(self.id)
+
+    def result(self, timeout: float | None = None) -> Result:
+        """Wait at most `timeout` seconds (None: without end) for the result of a job that succeeded.
+
+        Raises JobFailed when it ended otherwise, WaitTimeout when it did not end in time, UnknownJob for an id that was
+        never issued.
+        """
+        if self._result is None:
+            self._result = self._client.result(self.id, timeout=timeout)
+        return self._result.raise_for_state()
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Job) and other.id == self.id
+
+    def __hash__(self) -> int:
+        return hash(self.id)
+
+    def __repr__(self) -> str:
+        return f"Job({self.id!r})"
+
+
+def result_of(stored: StoredResult) -> Result:
+    claimed, predicted = stored.claimed_at, stored.predicted_at
+    return Result(
+        id=stored.id,
+        state=stored.state,
+        outputs=stored.outputs,
+        model=stored.model,
+        version=stored.version,
+        variant=stored.variant,
+        attempt=stored.attempt,
+        batch_id=stored.batch_id,
+        batch_rows=stored.batch_rows,
+        timings=Timings(
+            queued=None if claimed is None else claimed - stored.created_at,
+            predicted=None if claimed is None or predicted is None else predicted - claimed,
+            total=stored.completed_at - stored.created_at,
+        ),
+        error_code=stored.error_code,
+        error_message=stored.error_message,
+    )

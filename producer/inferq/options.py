@@ -1,0 +1,121 @@
+"""What a caller may ask for besides the rows, checked before anything is stored."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from enum import Enum
+from typing import Any, TypedDict, TypeVar
+
+import orjson
+
+from inferq_core.errors import InvalidInput
+from inferq_core.states import Method, Priority
+
+# Characters of a key, and bytes of metadata: more belongs into the application's own tables.
+MAX_KEY = 200
+MAX_METADATA = 16 * 1024
+
+Choice = TypeVar("Choice", bound=Enum)
+
+
+@dataclass(frozen=True, slots=True)
+class SubmitOptions:
+    version: str | None
+    method: Method
+    priority: Priority
+    deadline: float | None  # seconds from acceptance
+    routing_key: str | None
+    idempotency_key: str | None
+    metadata: str | None  # JSON object
+
+
+class ManyOptions(TypedDict, total=False):
+    """The options that make sense for many jobs at once, as in `Client.submit`."""
+
+    version: int | str | None
+    method: Method | str
+    priority: Priority | str
+    deadline: float | timedelta | None
+    metadata: Mapping[str, Any] | None
+
+
+def check_options(
+    *,
+    version: int | str | None = None,
+    method: Method | str = Method.PREDICT,
+    priority: Priority | str = Priority.NORMAL,
+    deadline: float | timedelta | None = None,
+    routing_key: str | None = None,
+    idempotency_key: str | None = None,
+    metadata: Mapping[str, Any] | None = None,
+) -> SubmitOptions:
+    """The options in the store's terms. Raises InvalidInput that names the option, its value and what it takes."""
+    return SubmitOptions(
+        version=_version(version),
+        method=_choice("method", method, {member.value: member for member in Method}),
+        priority=_choice("priority", priority, {member.label: member for member in Priority}),
+        deadline=_deadline(deadline),
+        routing_key=_key("routing_key", routing_key),
+        idempotency_key=_key("idempotency_key", idempotency_key),
+        metadata=_metadata(metadata),
+    )
+
+
+def payload_digest(model: str, options: SubmitOptions, inputs: str) -> str:
+    """SHA-256 (hexadecimal) over what decides the answer: model, version as asked for, method, inputs."""
+    head = orjson.dumps([model, options.version, options.method.value])
+    return hashlib.sha256(head + b"\n" + inputs.encode()).hexdigest()
+
+
+def _version(value: int | str | None) -> str | None:
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | str) or not str(value):
+        raise InvalidInput(f"version={value!r}: give a number or an alias")
+    return str(value)
+
+
+def _choice(name: str, value: Any, members: Mapping[str, Choice]) -> Choice:
+    if isinstance(value, Enum) and value in members.values():
+        return value  # type: ignore[return-value]
+    if isinstance(value, str) and value in members:
+        return members[value]
+    raise InvalidInput(f"{name}={value!r}: give one of {', '.join(members)}")
+
+
+def _deadline(value: float | timedelta | None) -> float | None:
+    if value is None:
+        return None
+    try:
+        seconds = value.total_seconds() if isinstance(value, timedelta) else float(value)
+    except (TypeError, ValueError):
+        seconds = math.nan
+    if not (math.isfinite(seconds) and seconds > 0):
+        raise InvalidInput(f"deadline={value!r}: give seconds above 0, or a timedelta")
+    return seconds
+
+
+def _key(name: str, value: str | None) -> str | None:
+    if value is None:
+        return None
+    if not isinstance(value, str) or not 1 <= len(value) <= MAX_KEY or "\x00" in value:
+        raise InvalidInput(f"{name}={value!r}: give a text of 1 to {MAX_KEY} characters")
+    return value
+
+
+def _metadata(value: Mapping[str, Any] | None) -> str | None:
+    if value is None:
+        return None
+    if not isinstance(value, Mapping):
+        raise InvalidInput(f"metadata: give a mapping, not {type(value).__name__}")
+    try:
+        text = orjson.dumps(dict(value), option=orjson.OPT_SERIALIZE_NUMPY)
+    except orjson.JSONEncodeError as error:
+        raise InvalidInput(f"metadata cannot be written as JSON: {error}") from error
+    if len(text) > MAX_METADATA:
+        raise InvalidInput(f"metadata has {len(text)} bytes of JSON, at most {MAX_METADATA} are kept")
+    return text.decode()

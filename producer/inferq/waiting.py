@@ -1,0 +1,145 @@
+"""Waiting for results: woken by notifications, with the store polled underneath.
+
+A notification may be lost, or never come (RabbitMQ, a job of another client); then polling finds the result later.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Iterator, Sequence
+from typing import TypeVar
+
+from inferq_core.ids import JobId
+from inferq_core.notify import ReplyListener
+from inferq_core.store.contract import Jobs
+from inferq_core.store.records import StoredResult
+
+# Seconds between two polls: the first, and what doubling ends at while nothing arrives.
+POLL_FIRST = 0.005
+POLL_LAST = 0.5
+# Ids that one query asks for. Of more outstanding ids, each poll asks for the next window.
+POLL_WINDOW = 1_000
+
+Item = TypeVar("Item")
+
+
+class _Wait:
+    """One caller's outstanding ids, in the order to poll them, and what notifications brought."""
+
+    def __init__(self, ids: Sequence[JobId]) -> None:
+        self.outstanding = dict.fromkeys(ids)
+        self.arrived: deque[StoredResult] = deque()
+        self.ended: deque[JobId] = deque()  # announced without their result
+        self.woken = threading.Event()
+        self.poll_now = True
+
+    def take(self, results: Sequence[StoredResult]) -> list[StoredResult]:
+        """Those of `results` that are new to this wait."""
+        fresh = []
+        for result in results:
+            if result.id in self.outstanding:
+                del self.outstanding[result.id]
+                fresh.append(result)
+        return fresh
+
+    def window(self) -> list[JobId]:
+        """The next ids to poll; they move behind the others, so that each gets its turn."""
+        ids = [job_id for job_id, _ in zip(self.outstanding, range(POLL_WINDOW), strict=False)]
+        if len(ids) < len(self.outstanding):
+            for job_id in ids:
+                self.outstanding[job_id] = self.outstanding.pop(job_id)
+        return ids
+
+
+class Waiter:
+    """Waits for many callers at once over one subscription."""
+
+    def __init__(self, store: Jobs, broker_url: str) -> None:
+        self._store = store
+        self._listener = ReplyListener(broker_url, self._on_results)
+        self._lock = threading.Lock()
+        self._waits: set[_Wait] = set()
+        self._listening = False
+
+    @property
+    def reply_to(self) -> str | None:
+        """What jobs carry so that their results are announced here."""
+        return self._listener.reply_to
+
+    def collect(self, ids: Sequence[JobId], timeout: float | None) -> Iterator[StoredResult]:
+        """The results of `ids` (of jobs that exist) as they end, each once.
+
+        Returns when all have ended or `timeout` seconds are over, after at least one look at the store.
+        """
+        deadline = None if timeout is None else time.monotonic() + timeout
+        wait = _Wait(ids)
+        with self._lock:
+            self._waits.add(wait)
+        try:
+            yield from self._collect(wait, deadline)
+        finally:
+            with self._lock:
+                self._waits.discard(wait)
+
+    def close(self) -> None:
+        self._listener.close()
+
+    def _collect(self, wait: _Wait, deadline: float | None) -> Iterator[StoredResult]:
+        backoff = POLL_FIRST
+        poll_at = time.monotonic()
+        while True:
+            found = self._announced(wait)
+            if wait.poll_now or time.monotonic() >= poll_at:
+                wait.poll_now = False
+                polled = self._read(wait, wait.window())
+                found += polled
+                windows = 1 + len(wait.outstanding) // POLL_WINDOW
+                backoff = POLL_FIRST if polled else min(2 * backoff, POLL_LAST)
+                poll_at = time.monotonic() + max(POLL_FIRST, backoff / windows)
+            yield from found
+            if not wait.outstanding:
+                return
+            pause = poll_at - time.monotonic()
+            if deadline is not None:
+                remaining = deadline - time.monotonic()
+                if remaining <= 0:
+                    return
+                pause = min(pause, remaining)
+            self._listen()
+            wait.woken.wait(max(pause, 0.0))
+
+    def _announced(self, wait: _Wait) -> list[StoredResult]:
+        wait.woken.clear()
+        results = wait.take(_drain(wait.arrived))
+        ended = [job_id for job_id in _drain(wait.ended) if job_id in wait.outstanding]
+        return results + (self._read(wait, ended) if ended else [])
+
+    def _read(self, wait: _Wait, ids: Sequence[JobId]) -> list[StoredResult]:
+        return wait.take(list(self._store.results(ids).values()))
+
+    def _listen(self) -> None:
+        """Subscribe when somebody really waits, without waiting for the broker: the polls go on meanwhile."""
+        with self._lock:
+            if self._listening or self._listener.reply_to is None:
+                return
+            self._listening = True
+        threading.Thread(target=self._listener.start, name="inferq-subscribe", daemon=True).start()
+
+    def _on_results(self, results: list[StoredResult], ids: list[str]) -> None:
+        broken = not results and not ids  # the subscription was, so announcements may be missing
+        with self._lock:
+            waits = list(self._waits)
+        for wait in waits:
+            arrived = [result for result in results if result.id in wait.outstanding]
+            ended = [JobId(job_id) for job_id in ids if job_id in wait.outstanding]
+            wait.arrived.extend(arrived)
+            wait.ended.extend(ended)
+            wait.poll_now = wait.poll_now or broken
+            if arrived or ended or broken:
+                wait.woken.set()
+
+
+def _drain(items: deque[Item]) -> list[Item]:
+    return [items.popleft() for _ in range(len(items))]
