@@ -1,0 +1,103 @@
+"""What travels on the broker, and what is refused."""
+
+import orjson
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from inferq_core.errors import MessageRejected
+from inferq_core.ids import new_job_id
+from inferq_core.messages import HEADER, JobMessage, Limits, decode, group
+from inferq_core.states import Priority
+from inferq_core.store.records import PendingRef
+
+LIMITS = Limits(max_batch_rows=100, time_limit=30.0)
+
+
+def message(**changes):
+    fields = {
+        "store_id": "store-a",
+        "model": "digits",
+        "job_ids": [new_job_id(), new_job_id()],
+        "n_rows": 5,
+        "queue": "predictions",
+        "priority": Priority.BULK,
+        "published_at": 1234.5,
+        "limits": LIMITS,
+        "group_limit": 7,
+    }
+    return JobMessage(**{**fields, **changes})
+
+
+def ref(n_rows=1, group_limit=None, model="digits", priority=Priority.NORMAL):
+    return PendingRef(
+        id=new_job_id(),
+        model=model,
+        queue="predictions",
+        priority=priority,
+        n_rows=n_rows,
+        group_limit=group_limit,
+        published_at=1.0,
+    )
+
+
+def test_a_message_survives_the_way():
+    sent = message()
+    assert decode(sent.body(), sent.headers(), "store-a") == sent
+
+
+def test_inputs_and_long_lists_of_ids_do_not_show_in_what_people_see():
+    assert message().headers()["argsrepr"] == "digits, 2 jobs"
+
+
+def test_a_message_of_another_store_is_refused():
+    sent = message()
+    with pytest.raises(MessageRejected, match="store-a"):
+        decode(sent.body(), sent.headers(), "store-b")
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b"", b"{", b"[]", b"[[]]", b'[["digits"]]', b'[["digits", []]]', b'[["digits", ["no-id"]]]', b"\x80\x04K\x01."],
+)
+def test_a_damaged_body_is_refused(body):
+    with pytest.raises(MessageRejected):
+        decode(body, message().headers(), "store-a")
+
+
+@given(st.binary(), st.dictionaries(st.text(), st.integers() | st.text() | st.none() | st.lists(st.integers())))
+def test_whatever_arrives_is_a_message_or_is_refused(body, fields):
+    headers = message().headers()
+    headers[HEADER] = {**headers[HEADER], **fields}
+    with pytest.raises(MessageRejected):
+        decode(body, headers, "another")
+
+
+def test_jobs_are_grouped_by_rows_and_kind():
+    refs = [ref(60), ref(60), ref(30), ref(model="other"), ref(priority=Priority.BULK)]
+    messages = group(refs, lambda _: LIMITS, "store-a")
+    assert [(m.model, m.priority, m.n_rows, len(m.job_ids)) for m in messages] == [
+        ("digits", Priority.NORMAL, 60, 1),
+        ("digits", Priority.NORMAL, 90, 2),
+        ("other", Priority.NORMAL, 1, 1),
+        ("digits", Priority.BULK, 1, 1),
+    ]
+
+
+def test_a_job_larger_than_a_message_travels_alone():
+    messages = group([ref(1), ref(5000), ref(1)], lambda _: LIMITS, "store-a")
+    assert [m.n_rows for m in messages] == [1, 5000, 1]
+
+
+def test_no_message_holds_more_than_256_rows_however_large_batches_may_be():
+    messages = group([ref() for _ in range(1000)], lambda _: Limits(100_000, 30.0), "store-a")
+    assert [len(m.job_ids) for m in messages] == [256, 256, 256, 232]
+
+
+def test_a_group_limit_bounds_the_jobs_of_a_message():
+    messages = group([ref(group_limit=2) for _ in range(5)], lambda _: LIMITS, "store-a")
+    assert [(len(m.job_ids), m.group_limit) for m in messages] == [(2, 2), (2, 2), (1, 2)]
+
+
+def test_headers_are_json():
+    assert orjson.loads(orjson.dumps(message().headers()))["task"] == "inferq.predict"
