@@ -1,0 +1,268 @@
+"""The main job with real processes: every accepted id ends once, with the answer that the model gives offline."""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from checks import assert_each_succeeded_once, finish, register_model, rows_for
+from harness import wait_for
+from inferq_models.examples import digits
+from misbehaving import POISON, Killer, Raiser, Slow, Stuck
+
+from inferq import JobFailed, State
+from inferq_core.ids import new_job_id
+from inferq_core.messages import Limits
+from inferq_core.store.records import PendingRef
+
+
+def test_predictions_equal_the_offline_ones(any_system):
+    example = digits.build()
+    register_model(any_system, "digits", example.estimator, example.X_train[:50])
+    any_system.start_worker()
+    jobs = any_system.client.submit_many("digits", example.X_test)
+    results = finish(any_system, jobs)
+    offline = example.estimator.predict(example.X_test)
+    assert [results[job.id].outputs for job in jobs] == [[label] for label in offline.tolist()]
+    assert max(result.batch_rows for result in results.values()) > 1
+
+
+def test_one_job_of_many_rows_is_predicted_in_slices(system):
+    register_model(system, "sum", Raiser())
+    system.start_worker()
+    rows = rows_for(700)
+    result = system.client.submit("sum", rows).result(timeout=60)
+    assert result.outputs == rows.sum(axis=1).tolist()
+
+
+def test_a_worker_killed_twice_loses_nothing(any_system):
+    register_model(any_system, "sum", Slow(0.05))
+    any_system.start_keeper()
+    rows = rows_for(5000)
+    jobs = any_system.client.submit_many("sum", rows)
+    for share in (0.2, 0.5):
+        worker = any_system.start_worker()
+        wait_for(lambda share=share: done(any_system, jobs) > share * len(jobs), timeout=60, what="some results")
+        any_system.kill(worker)
+    assert done(any_system, jobs) < len(jobs)
+    any_system.start_worker()
+    assert_each_succeeded_once(any_system, jobs, rows)
+
+
+def done(system, jobs):
+    return sum(state.terminal for state in system.states(jobs).values())
+
+
+def test_a_wiped_broker_loses_nothing(any_system):
+    register_model(any_system, "sum", Raiser())
+    rows = rows_for(2000)
+    jobs = any_system.client.submit_many("sum", rows)
+    any_system.broker.client.flushall()
+    any_system.start_keeper()
+    any_system.start_worker()
+    assert_each_succeeded_once(any_system, jobs, rows, timeout=60)
+
+
+def test_a_message_lost_between_fetching_and_claiming_is_published_again(system):
+    register_model(system, "sum", Raiser())
+    rows = rows_for(3)
+    jobs = [system.client.submit("sum", row[None, :]) for row in rows]
+    keys = [key for key in system.broker.client.scan_iter() if system.broker.client.type(key) == b"list"]
+    assert sum(system.broker.client.rpop(key) is not None for key in keys) == 1
+    system.start_keeper()
+    system.start_worker()
+    assert_each_succeeded_once(system, jobs, rows)
+
+
+def test_a_job_that_kills_its_process_fails_alone(any_system):
+    register_model(any_system, "sum", Killer())
+    rows = rows_for(256)
+    rows[100, 0] = POISON
+    jobs = any_system.client.submit_many("sum", rows)
+    worker = any_system.start_worker()
+    finish(any_system, [job for index, job in enumerate(jobs) if index != 100])
+    with pytest.raises(JobFailed) as caught:
+        jobs[100].result(timeout=60)
+    assert caught.value.code == "worker_lost"
+    assert any_system.deaths(worker) <= 10
+    assert worker.poll() is None
+
+
+def test_a_job_that_never_ends_fails_alone_at_the_time_limit(system):
+    register_model(system, "sum", Stuck(), time_limit=1.0)
+    rows = rows_for(4)
+    rows[2, 0] = POISON
+    jobs = system.client.submit_many("sum", rows)
+    system.start_worker()
+    finish(system, [jobs[0], jobs[1], jobs[3]])
+    with pytest.raises(JobFailed) as caught:
+        jobs[2].result(timeout=60)
+    assert caught.value.code == "time_limit"
+
+
+def test_a_row_that_makes_predict_raise_fails_alone(any_system):
+    register_model(any_system, "sum", Raiser())
+    rows = rows_for(200)
+    rows[77, 0] = POISON
+    jobs = any_system.client.submit_many("sum", rows)
+    any_system.start_worker()
+    results = finish(any_system, [job for index, job in enumerate(jobs) if index != 77])
+    assert len(results) == 199
+    with pytest.raises(JobFailed, match="cannot digest this row") as caught:
+        jobs[77].result(timeout=30)
+    assert caught.value.code == "model_error"
+
+
+def test_a_tampered_artifact_fails_its_jobs_and_not_the_worker(system):
+    register_model(system, "sum", Raiser())
+    register_model(system, "good", Raiser(), rows=rows_for(7))
+    artifact = next((system.settings.home_path / "artifacts" / "sum").iterdir())
+    data = bytearray(artifact.read_bytes())
+    data[len(data) // 2] ^= 1
+    artifact.chmod(0o600)
+    artifact.write_bytes(bytes(data))
+    worker = system.start_worker()
+    with pytest.raises(JobFailed) as caught:
+        system.client.submit("sum", rows_for(1)).result(timeout=60)
+    assert caught.value.code == "artifact_rejected"
+    assert system.client.submit("good", rows_for(1)).result(timeout=60).outputs
+    assert worker.poll() is None
+
+
+def test_a_warm_shutdown_finishes_the_batch_and_gives_back_the_rest(any_system):
+    register_model(any_system, "sum", Slow(1.0), max_batch_rows=10)
+    rows = rows_for(200)
+    jobs = [any_system.client.submit("sum", row[None, :]) for row in rows]
+    worker = any_system.start_worker()
+    wait_for(lambda: running_jobs(any_system, jobs), timeout=60, what="a batch in flight")
+    assert any_system.stop(worker) == 0
+    states = any_system.states(jobs)
+    assert State.RUNNING not in states.values()
+    assert State.SUCCEEDED in states.values()
+    assert sum(any_system.broker.client.llen(key) for key in any_system.broker.client.keys("predictions*")) > 0
+    any_system.start_worker()
+    results = assert_each_succeeded_once(any_system, jobs, rows)
+    assert {result.attempt for result in results.values()} == {1}
+
+
+def running_jobs(system, jobs):
+    return State.RUNNING in system.states(jobs).values()
+
+
+def test_a_connection_cut_in_the_middle_of_a_batch_loses_nothing(any_system):
+    register_model(any_system, "sum", Slow(0.5), max_batch_rows=10)
+    any_system.start_keeper()
+    rows = rows_for(100)
+    jobs = [any_system.client.submit("sum", row[None, :]) for row in rows]
+    worker = any_system.start_worker()
+    wait_for(lambda: running_jobs(any_system, jobs), timeout=60, what="a batch in flight")
+    any_system.broker.client.client_kill_filter(_type="normal", skipme=True)
+    assert_each_succeeded_once(any_system, jobs, rows)
+    assert worker.poll() is None
+
+
+def test_a_restarted_broker_is_waited_for(system):
+    register_model(system, "sum", Slow(0.5), max_batch_rows=10)
+    system.start_keeper()
+    rows = rows_for(100)
+    jobs = [system.client.submit("sum", row[None, :]) for row in rows]
+    worker = system.start_worker()
+    wait_for(lambda: running_jobs(system, jobs), timeout=60, what="a batch in flight")
+    system.broker.stop()
+    system.broker.start()
+    assert_each_succeeded_once(system, jobs, rows)
+    assert worker.poll() is None
+
+
+def test_a_frozen_process_loses_its_lease_and_answers_nothing(system):
+    register_model(system, "sum", Slow(2.0))
+    system.start_keeper()
+    worker = system.start_worker()
+    processes = system.pool_processes(worker)
+    rows = rows_for(1)
+    job = system.client.submit("sum", rows)
+    wait_for(lambda: job.state() is State.RUNNING, timeout=60, what="the batch in flight")
+    for process in processes:
+        process.suspend()
+    wait_for(lambda: job.state() is State.QUEUED, timeout=60, what="the lease to run out")
+    for process in processes:
+        process.resume()
+    results = assert_each_succeeded_once(system, [job], rows)
+    assert results[job.id].attempt == 2
+
+
+def test_a_message_that_comes_twice_is_answered_once(system):
+    register_model(system, "sum", Raiser())
+    rows = rows_for(50)
+    jobs = [system.client.submit("sum", row[None, :]) for row in rows]
+    for key in system.broker.client.keys("predictions*"):
+        system.broker.client.rpush(key, *system.broker.client.lrange(key, 0, -1))
+    system.start_worker()
+    results = assert_each_succeeded_once(system, jobs, rows)
+    assert {result.attempt for result in results.values()} == {1}
+
+
+def test_a_new_version_is_used_without_a_restart(system):
+    register_model(system, "sum", Raiser())
+    system.start_worker()
+    assert system.client.submit("sum", rows_for(1)).result(timeout=60).version == 1
+    register_model(system, "sum", Slow(0.0))
+    wait_for(
+        lambda: system.client.submit("sum", rows_for(1)).result(timeout=30).version == 2, timeout=30, what="version 2"
+    )
+    assert system.client.submit("sum", rows_for(1), version=1).result(timeout=30).version == 1
+
+
+def test_messages_that_are_not_ours_are_set_aside(system):
+    register_model(system, "sum", Raiser())
+    store_id = system.store.store_id
+    publish(system, "another-store", new_job_id())
+    publish(system, store_id, new_job_id())  # an id that was never issued
+    worker = system.start_worker()
+    assert system.client.submit("sum", rows_for(1)).result(timeout=60).outputs
+    wait_for(lambda: system.broker.client.llen("inferq.set-aside") == 1, timeout=30, what="the foreign message")
+    wait_for(lambda: any(entry.event == "unknown_jobs" for _, entry in system.store.read()), timeout=30, what="the log")
+    assert worker.poll() is None
+
+
+def publish(system, store_id, job_id):
+    from inferq_core.broker import Publisher
+    from inferq_core.messages import group
+    from inferq_core.states import Priority
+
+    ref = PendingRef(job_id, "sum", "predictions", Priority.NORMAL, 1, None, 0.0)
+    publisher = Publisher(system.settings.broker)
+    publisher.publish(group([ref], lambda _: Limits(10, 10.0), store_id))
+    publisher.close()
+
+
+def test_the_plain_celery_command_works_and_takes_unmerged_tasks(system):
+    register_model(system, "sum", Raiser())
+    environment = {**os.environ, **system.settings.environment(), "PYTHONPATH": str(Path(__file__).parent)}
+    job = system.client.submit("sum", rows_for(1))
+    system.broker.client.flushall()  # only the message below stands for the job
+    send = (
+        "from inferq_workers.app import app; "
+        f"app.send_task('inferq.predict', ('sum', ['{job.id}']), countdown=0.5, queue='predictions')"
+    )
+    subprocess.run([sys.executable, "-c", send], env=environment, check=True)
+    log = (system.folder / "celery.log").open("w")
+    worker = subprocess.Popen(
+        [sys.executable, "-m", "celery", "-A", "inferq_workers.app", "worker", "-c", "1", "-Q", "predictions"],
+        env=environment,
+        stdout=log,
+        stderr=log,
+    )
+    try:
+        assert job.result(timeout=60).outputs == [float(np.sum(rows_for(1)))]
+    finally:
+        worker.send_signal(signal.SIGTERM)
+        assert worker.wait(60) == 0
+
+
+def test_queued_without_a_worker(system):
+    register_model(system, "sum", Raiser())
+    assert system.client.submit("sum", rows_for(1)).state() is State.QUEUED
