@@ -16,6 +16,7 @@ InferqError
 │   ├── StoreMismatch       the database is not the one that was expected
 │   └── SchemaOutdated      migrations are missing
 ├── BrokerUnavailable       the broker cannot be reached
+├── AlreadyRunning          an embedded broker runs on this home already
 └── MessageRejected         a message that is not ours, or is damaged
 """
 
@@ -95,6 +96,10 @@ class SchemaOutdated(StoreError):
 
 class BrokerUnavailable(InferqError):
     """The broker does not answer. Check INFERQ_BROKER_URL and that the server runs."""
+
+
+class AlreadyRunning(InferqError):
+    """Only one embedded broker may run on a home folder. Stop the other, or set another INFERQ_HOME."""
 
 
 class MessageRejected(InferqError, ValueError):

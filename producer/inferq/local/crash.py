@@ -1,0 +1,79 @@
+"""Killing one pool process in the middle of work, to show that nothing is lost."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+# Seconds between two looks at how far the work is.
+LOOK_SECONDS = 0.002
+
+
+@dataclass(frozen=True, slots=True)
+class Process:
+    pid: int
+    parent: int
+    busy: bool  # on a core, or about to be
+
+
+def children_of(parent: int) -> list[Process]:
+    """The direct children of a process: from /proc where there is one, else from ps (macOS)."""
+    listed = _from_proc() if Path("/proc/self/stat").exists() else _from_ps()
+    return [process for process in listed if process.parent == parent]
+
+
+def _from_proc() -> list[Process]:
+    processes = []
+    for folder in Path("/proc").iterdir():
+        if folder.name.isdigit():
+            try:
+                # proc(5): pid (command) state ppid …; the command may hold spaces and brackets.
+                state, parent = (folder / "stat").read_text().rpartition(")")[2].split()[:2]
+            except (FileNotFoundError, ProcessLookupError):
+                continue  # it ended meanwhile
+            processes.append(Process(int(folder.name), int(parent), state == "R"))
+    return processes
+
+
+def _from_ps() -> list[Process]:
+    listing = subprocess.run(["ps", "-A", "-o", "pid=,ppid=,state="], check=True, capture_output=True, text=True)  # noqa: S607
+    rows = (line.split() for line in listing.stdout.splitlines())
+    return [Process(int(pid), int(parent), state.startswith("R")) for pid, parent, state in rows]
+
+
+class HalfWayCrash:
+    """Waits in a thread until work is half done and in flight, then ends one busy pool process with SIGKILL.
+
+    `is_due()` says whether half is done and some job is running; the crash happens at the first such moment at which
+    a pool process is on a core.
+    """
+
+    def __init__(self, worker: int, is_due: Callable[[], bool]) -> None:
+        self._worker = worker
+        self._is_due = is_due
+        self._giving_up = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="inferq-crash", daemon=True)
+        self.killed: int | None = None
+        self._thread.start()
+
+    def finish(self) -> int | None:
+        """Stop waiting for the moment; the pid that was killed, None when it never came."""
+        self._giving_up.set()
+        self._thread.join()
+        return self.killed
+
+    def _run(self) -> None:
+        while not self._giving_up.is_set():
+            if self._is_due():
+                busy = [process for process in children_of(self._worker) if process.busy]
+                if busy:
+                    os.kill(busy[0].pid, signal.SIGKILL)
+                    self.killed = busy[0].pid
+                    return
+            time.sleep(LOOK_SECONDS)
