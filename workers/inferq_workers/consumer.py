@@ -1,9 +1,10 @@
 """Celery's consumer, taught to merge messages into batches.
 
 A batch is a real Celery request of the task `inferq.predict`, made from a synthetic message that holds the merged ids;
-its id is the batch id. Inspect, time limits, warm and cold shutdown, events and Flower therefore keep working: they read
-Celery's reserved and active requests. A batch is formed when a pool slot is granted, once per turn of the event loop,
-never inside a message handler, so that what arrives together leaves together and nothing waits while a process is idle.
+its id is the batch id. Inspect, time limits, warm and cold shutdown, events and Flower therefore keep working: they
+read Celery's reserved and active requests. A batch is formed when a pool slot is granted, once per turn of the event
+loop, never inside a message handler, so that what arrives together leaves together and nothing waits while a process
+is idle.
 """
 
 from __future__ import annotations
