@@ -2,7 +2,8 @@
 
 The store is the truth: a job exists when, and only when, `accept` returned. From then on it is in exactly one of
 `pending` (queued or running) and `results` (terminal), and moves from the first to the second once. All methods are
-safe to call from several threads and processes. Each method is one transaction. Methods whose docstring says
+safe to call from several threads and processes. Each method is one transaction (the keeper's sweeps may
+take several short ones). Methods whose docstring says
 "durable" return only after the disk (SQLite `synchronous=FULL`) or the server (`synchronous_commit=on`) has it.
 
 A database that cannot be reached raises StoreUnavailable; nothing was done then, or (when the connection broke during
@@ -81,9 +82,10 @@ class Batches(Protocol):
     def claim(self, batch_id: BatchId, job_ids: Sequence[JobId], *, worker: str, lease: float) -> Claim:
         """Take those of the jobs that are queued; attempts + 1; lease from the database's clock.
 
-        Jobs that are terminal, unknown or held by another batch drop out. A job whose `group_limit` is smaller than
-        the number of jobs taken stays queued and comes back in `refused`. Claims nothing twice: calling again
-        with the same batch id answers what that batch holds.
+        Jobs that are terminal, unknown or held by another batch drop out. The batch is never larger than the
+        `group_limit` of any of its jobs: of the jobs that could be taken, those with the largest limits go first, as
+        many as their limits allow and at least one; the others stay queued and come back in `refused`. Claims nothing
+        twice: calling again with the same batch id answers what that batch holds.
         """
 
     def renew(self, batch_id: BatchId, *, lease: float) -> bool:
@@ -97,16 +99,19 @@ class Batches(Protocol):
         """
 
     def release(self, batch_id: BatchId) -> Sequence[PendingRef]:
-        """Give the batch's jobs back to the queue without blame (shutdown, an error that is not theirs)."""
+        """Give the batch's jobs back to the queue without blame (shutdown, an error that is not theirs).
+
+        They get `published_at` = now: the caller publishes them. A batch that is finished has none. Durable.
+        """
 
     def recover(
         self, batch_id: BatchId, *, code: ErrorCode, message: str, max_solo_crashes: int, max_attempts: int
     ) -> Recovered:
         """Take the batch's jobs back after its process died, with blame that is not shared.
 
-        n jobs held: n > 1 gives each `group_limit = ceil(n / 2)` (never raising a smaller one); n = 1 adds a solo crash,
-        and at `max_solo_crashes` the job ends as FAILED with `code`. A job with `max_attempts` claims ends likewise.
-        Requeued jobs get `published_at` = now: the caller publishes them.
+        n jobs held: each gets `group_limit = ceil(n / 2)` (never raising a smaller one); n = 1 adds a solo crash, and
+        at `max_solo_crashes` the job ends as FAILED with `code`. A job with `max_attempts` claims ends likewise.
+        Requeued jobs get `published_at` = now: the caller publishes them. A batch that is finished has none. Durable.
         """
 
 
@@ -130,10 +135,11 @@ class Upkeep(Protocol):
     ) -> Sequence[PendingRef]:
         """Queued jobs of `queue` that no message stands for, at most `limit`, oldest first.
 
-        A queued job is an orphan when its `published_at` is older than the newest mark that any worker reported for its
-        (queue, priority) minus `after` seconds; or when `depth_is_zero`, no worker that was seen within `worker_timeout`
-        seconds reports buffered rows for the queue, and it is older than `after`. Each time a job is republished its own
-        threshold doubles (`after` · 2ⁿ). Sets `published_at` = now and n + 1 in the selecting statement.
+        A queued job is an orphan when its `published_at` is older than the newest mark that any worker reported for
+        its (queue, priority) minus `after` seconds; or when `depth_is_zero`, no worker that was seen within
+        `worker_timeout` seconds reports buffered rows for the queue, and it is older than `after`. Each time a job is
+        republished its own threshold doubles (`after` · 2ⁿ, n at most 16). Sets `published_at` = now and n + 1 in the
+        selecting statement.
         """
 
     def queues(self) -> Sequence[str]:

@@ -141,7 +141,9 @@ class StoredResult:
     def from_json(cls, fields: Mapping[str, Any]) -> StoredResult:
         """The result that `orjson.dumps(result)` wrote."""
         code = fields["error_code"]
-        return cls(**{**fields, "state": State(fields["state"]), "error_code": None if code is None else ErrorCode(code)})
+        return cls(
+            **{**fields, "state": State(fields["state"]), "error_code": None if code is None else ErrorCode(code)}
+        )
 
 
 @dataclass(frozen=True, slots=True)

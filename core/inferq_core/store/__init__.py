@@ -1,0 +1,46 @@
+"""The SQL store: the truth about every job. `contract.py` says what it promises, `records.py` what goes in and out."""
+
+from __future__ import annotations
+
+from sqlalchemy import select
+
+from inferq_core.errors import SchemaOutdated
+from inferq_core.settings import Settings
+from inferq_core.store.batches import BatchesPart
+from inferq_core.store.contract import Store
+from inferq_core.store.engine import Database
+from inferq_core.store.feedback import FeedbackPart
+from inferq_core.store.jobs import JobsPart
+from inferq_core.store.logs import LogsPart
+from inferq_core.store.opening import open_database
+from inferq_core.store.registry import RegistryPart
+from inferq_core.store.tables import meta
+from inferq_core.store.translation import UPGRADE_HINT
+from inferq_core.store.upkeep import UpkeepPart
+
+__all__ = ["SqlStore", "Store", "open_store"]
+
+
+class SqlStore(JobsPart, FeedbackPart, BatchesPart, UpkeepPart, RegistryPart, LogsPart):
+    """All of `contract.Store`, on SQLite or PostgreSQL. Safe to share between threads and to use after a fork."""
+
+    def __init__(self, database: Database) -> None:
+        super().__init__(database)
+        self._store_id: str | None = None
+
+    @property
+    def store_id(self) -> str:
+        if self._store_id is None:
+            query = select(meta.c.value).where(meta.c.key == "store_id")
+            self._store_id = self._database.read(lambda connection: connection.scalar(query))
+        if self._store_id is None:
+            raise SchemaOutdated(f"{self._database.shown} has no store id: {UPGRADE_HINT}")
+        return self._store_id
+
+    def close(self) -> None:
+        self._database.close()
+
+
+def open_store(settings: Settings) -> SqlStore:
+    """The store that `settings` name; see `opening.open_database` for when it connects and what it raises."""
+    return SqlStore(open_database(settings))

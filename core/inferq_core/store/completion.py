@@ -1,0 +1,167 @@
+"""Writing results: jobs leave `pending` and enter `results` in one transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, Row, case, delete, insert, select, text, update
+
+from inferq_core.ids import BatchId, JobId
+from inferq_core.states import ErrorCode, State
+from inferq_core.store.records import BatchLog, Completed, Outcome
+from inferq_core.store.sql import one_of, read_clock, storable
+from inferq_core.store.tables import batches, pending, results
+
+# The batch's row is locked first, by everything that takes jobs from a batch: two of them wait here and nowhere else.
+# A job that was taken from the batch meanwhile does not match `batch_id` any more: that is the fence.
+_POSTGRESQL_COMPLETE = text("""
+WITH batch AS MATERIALIZED (
+    SELECT id, worker, claimed_at FROM batches WHERE id = CAST(:batch_id AS uuid) FOR UPDATE
+), given AS (
+    SELECT * FROM unnest(CAST(:id AS uuid[]), CAST(:state AS text[]), CAST(:outputs AS text[]),
+        CAST(:error_code AS text[]), CAST(:error_message AS text[]), CAST(:version AS int[]), CAST(:variant AS text[]),
+        CAST(:batch_rows AS int[]), CAST(:predict_seconds AS double precision[]))
+    AS g (id, state, outputs, error_code, error_message, version, variant, batch_rows, predict_seconds)
+), gone AS (
+    DELETE FROM pending USING batch
+    WHERE pending.id = ANY (CAST(:id AS uuid[])) AND pending.batch_id = batch.id
+    RETURNING pending.id, pending.model, pending.attempts, pending.created_at, pending.batch_id,
+        batch.worker, batch.claimed_at
+), written AS (
+    INSERT INTO results (id, state, model, version, variant, outputs, error_code, error_message, attempt, batch_id,
+        batch_rows, worker, created_at, claimed_at, predicted_at, completed_at)
+    SELECT gone.id, given.state, gone.model, given.version, given.variant, given.outputs, given.error_code,
+        given.error_message, gone.attempts, gone.batch_id, given.batch_rows, gone.worker, gone.created_at,
+        gone.claimed_at, gone.claimed_at + given.predict_seconds, CAST(:now AS double precision)
+    FROM gone JOIN given ON given.id = gone.id
+    RETURNING id
+), logged AS (
+    UPDATE batches SET n_jobs = :n_jobs, n_rows = :n_rows, predict_seconds = CAST(:seconds AS double precision),
+        n_open = n_open - done.n,
+        finished_at = CASE WHEN n_open <= done.n THEN CAST(:now AS double precision) END,
+        outcome = CASE WHEN n_open <= done.n THEN 'completed' END
+    FROM batch CROSS JOIN (SELECT count(*) AS n FROM written) AS done
+    WHERE batches.id = batch.id AND batches.finished_at IS NULL AND done.n > 0
+)
+SELECT id FROM written
+""").columns(pending.c.id)
+
+
+def complete(connection: Connection, batch_id: BatchId, outcomes: Sequence[Outcome], log: BatchLog) -> Completed:
+    """Write what the batch still holds. Raises ValueError for an outcome that is not terminal."""
+    given = {outcome.id: outcome for outcome in reversed(outcomes)}
+    for outcome in given.values():
+        if not outcome.state.terminal:
+            raise ValueError(f"job {outcome.id}: {outcome.state} is no outcome, it is not terminal")
+    now = read_clock(connection)
+    if connection.dialect.name == "postgresql":
+        ids = _postgresql_complete(connection, batch_id, list(given.values()), log, now)
+    else:
+        ids = _sqlite_complete(connection, batch_id, given, log, now)
+    if len(ids) < len(given):
+        # The call may be repeated because its commit was in doubt: what it wrote then counts.
+        missing = [id_ for id_ in given if id_ not in ids]
+        ids |= set(
+            connection.scalars(
+                select(results.c.id).where(one_of(connection, results.c.id, missing), results.c.batch_id == batch_id)
+            )
+        )
+    return Completed(ids=frozenset(JobId(id_) for id_ in ids), completed_at=now)
+
+
+def _postgresql_complete(
+    connection: Connection, batch_id: BatchId, outcomes: Sequence[Outcome], log: BatchLog, now: float
+) -> set[str]:
+    parameters = {
+        "batch_id": batch_id,
+        "now": now,
+        "n_jobs": log.n_jobs,
+        "n_rows": log.n_rows,
+        "seconds": log.predict_seconds,
+        "id": [outcome.id for outcome in outcomes],
+        "state": [outcome.state.value for outcome in outcomes],
+        "outputs": [outcome.outputs for outcome in outcomes],
+        "error_code": [outcome.error_code and outcome.error_code.value for outcome in outcomes],
+        "error_message": [storable(outcome.error_message) for outcome in outcomes],
+        "version": [outcome.version for outcome in outcomes],
+        "variant": [outcome.variant for outcome in outcomes],
+        "batch_rows": [outcome.batch_rows for outcome in outcomes],
+        "predict_seconds": [outcome.predict_seconds for outcome in outcomes],
+    }
+    return set(connection.scalars(_POSTGRESQL_COMPLETE, parameters))
+
+
+def _sqlite_complete(
+    connection: Connection, batch_id: BatchId, given: Mapping[JobId, Outcome], log: BatchLog, now: float
+) -> set[str]:
+    """The same in steps: SQLite has no data-modifying WITH."""
+    batch = connection.execute(select(batches).where(batches.c.id == batch_id)).one_or_none()
+    if batch is None:
+        return set()
+    held = one_of(connection, pending.c.id, list(given)) & (pending.c.batch_id == batch_id)
+    gone = connection.execute(delete(pending).where(held).returning(pending)).all()
+    if not gone:
+        return set()
+    connection.execute(insert(results), [_result_row(row, given[JobId(row.id)], batch, now) for row in gone])
+    finished = batches.c.n_open <= len(gone)
+    connection.execute(
+        update(batches)
+        .where(batches.c.id == batch_id, batches.c.finished_at.is_(None))
+        .values(
+            n_jobs=log.n_jobs,
+            n_rows=log.n_rows,
+            predict_seconds=log.predict_seconds,
+            n_open=batches.c.n_open - len(gone),
+            finished_at=case((finished, now)),
+            outcome=case((finished, "completed")),
+        )
+    )
+    return {row.id for row in gone}
+
+
+def _result_row(job: Row[Any], outcome: Outcome, batch: Row[Any] | None, now: float) -> dict[str, Any]:
+    claimed_at = None if batch is None else float(batch.claimed_at)
+    seconds = outcome.predict_seconds
+    return {
+        "id": job.id,
+        "state": outcome.state.value,
+        "model": job.model,
+        "version": outcome.version,
+        "variant": outcome.variant,
+        "outputs": outcome.outputs,
+        "error_code": outcome.error_code and outcome.error_code.value,
+        "error_message": storable(outcome.error_message),
+        "attempt": job.attempts,
+        "batch_id": None if batch is None else batch.id,
+        "batch_rows": outcome.batch_rows,
+        "worker": None if batch is None else batch.worker,
+        "created_at": job.created_at,
+        "claimed_at": claimed_at,
+        "predicted_at": None if claimed_at is None or seconds is None else claimed_at + seconds,
+        "completed_at": now,
+    }
+
+
+def end(
+    connection: Connection,
+    which: ColumnElement[bool],
+    *,
+    state: State,
+    code: ErrorCode,
+    message: str,
+    now: float,
+) -> list[JobId]:
+    """End the pending jobs that match, with no outputs; the keeper's and the recovery's way. The ids, in order."""
+    gone = connection.execute(delete(pending).where(which).returning(pending)).all()
+    if not gone:
+        return []
+    held_by = {row.batch_id for row in gone if row.batch_id is not None}
+    rows = connection.execute(select(batches).where(one_of(connection, batches.c.id, sorted(held_by)))).all()
+    by_id = {row.id: row for row in rows}
+    outcome = Outcome(id=JobId(""), state=state, error_code=code, error_message=message)
+    connection.execute(
+        insert(results).returning(results.c.id),
+        [_result_row(row, outcome, by_id.get(row.batch_id), now) for row in gone],
+    )
+    return sorted(JobId(row.id) for row in gone)

@@ -1,0 +1,213 @@
+"""Connections and transactions: what the two databases need to keep the store's promises.
+
+Python's sqlite3 opens transactions by its own rules (late, and never for reads); they are switched off here and each
+transaction begins as it is meant: `BEGIN IMMEDIATE` to write, `BEGIN` to read one consistent state.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import time
+import weakref
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import cache
+from typing import Any, TypeVar
+
+from sqlalchemy import Connection, Engine, create_engine, event, make_url
+from sqlalchemy.engine import URL
+from sqlalchemy.exc import ArgumentError, DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+
+from inferq_core.errors import SettingsError, StoreUnavailable
+from inferq_core.settings import redact
+from inferq_core.store.translation import is_conflict, translate
+
+T = TypeVar("T")
+
+# Writers of SQLite take turns; a turn is milliseconds. Only a stuck process lets this run out.
+BUSY_TIMEOUT_S = 30.0
+CONNECT_TIMEOUT_S = 10
+SQLITE_MINIMUM = (3, 35)
+# Deadlocks and serialization failures of PostgreSQL end one of the two transactions; the next try mostly succeeds.
+CONFLICT_TRIES = 5
+CONFLICT_PAUSE_S = 0.02
+
+# Of a forked parent. Never closed here, nor garbage collected, which would close them: they are not ours.
+_inherited: list[Engine] = []
+_databases: weakref.WeakSet[Database] = weakref.WeakSet()
+
+
+class Database:
+    """One database: an engine per process, made at the first use."""
+
+    def __init__(self, url: str) -> None:
+        """Check `url` and connect to nothing. Raises SettingsError for a database that is not supported."""
+        self._url = parse_url(url)
+        self.shown = redact(url)
+        self.dialect = self._url.get_backend_name()
+        self._on_first_use: Callable[[Connection], None] | None = None
+        self._engine: Engine | None = None
+        self._pid = 0
+        _watch_forks(self)
+
+    @property
+    def is_sqlite(self) -> bool:
+        return self.dialect == "sqlite"
+
+    def check_first(self, check: Callable[[Connection], None]) -> None:
+        """Run `check` once in each process, before the first transaction."""
+        self._on_first_use = check
+
+    def read(self, work: Callable[[Connection], T]) -> T:
+        """Run `work` in a transaction that writes nothing. SQLite: all its statements see one state."""
+        return self._run(work, begin="BEGIN", synchronous=None)
+
+    def write(self, work: Callable[[Connection], T], *, durable: bool = True) -> T:
+        """Run `work` in one transaction and commit it. `work` may run again after a conflict: keep it free of effects.
+
+        Not durable: a loss of power may undo it, a loss of the process does not.
+        """
+        return self._run(work, begin="BEGIN IMMEDIATE", synchronous="FULL" if durable else "NORMAL")
+
+    def close(self) -> None:
+        """Close the connections of this process. The next use opens new ones."""
+        engine, self._engine = self._engine, None
+        if engine is not None and self._pid == os.getpid():
+            engine.dispose()
+
+    def engine(self) -> Engine:
+        """The engine of this process."""
+        if self._engine is not None and self._pid == os.getpid():
+            return self._engine
+        if self._engine is not None:
+            _inherited.append(self._engine)
+        engine = _sqlite_engine(self._url) if self.is_sqlite else _postgresql_engine(self._url)
+        if self._on_first_use is not None:
+            with self._transaction(engine, begin="BEGIN", synchronous=None) as connection:
+                self._on_first_use(connection)
+        self._engine, self._pid = engine, os.getpid()
+        return engine
+
+    def _run(self, work: Callable[[Connection], T], *, begin: str, synchronous: str | None) -> T:
+        for attempt in range(1, CONFLICT_TRIES + 1):
+            try:
+                with self._transaction(self.engine(), begin=begin, synchronous=synchronous) as connection:
+                    return work(connection)
+            except DBAPIError as error:
+                if not is_conflict(error):
+                    raise
+                if attempt == CONFLICT_TRIES:
+                    raise StoreUnavailable(
+                        f"{self.shown}: {attempt} tries met conflicting transactions. Try again later"
+                    ) from error
+                time.sleep(CONFLICT_PAUSE_S * attempt)
+        raise AssertionError("the loop above returns or raises")
+
+    @contextmanager
+    def _transaction(self, engine: Engine, *, begin: str, synchronous: str | None) -> Iterator[Connection]:
+        try:
+            with engine.connect() as connection:
+                if self.is_sqlite:
+                    if synchronous is not None:
+                        _set_synchronous(connection, synchronous)
+                    connection = connection.execution_options(inferq_begin=begin)  # noqa: PLW2901
+                with connection.begin():
+                    yield connection
+        except PoolTimeout as error:
+            raise StoreUnavailable(f"{self.shown}: all connections of this process stayed busy") from error
+        except DBAPIError as error:
+            translated = translate(error, self.shown)
+            if translated is None:
+                raise
+            raise translated from error
+
+
+def parse_url(text: str) -> URL:
+    """The URL of a database that inferq supports. Raises SettingsError, without the password, for any other."""
+    try:
+        url = make_url(text)
+    except (ArgumentError, ValueError):
+        raise SettingsError(f"INFERQ_STORE_URL={redact(text)} is no URL: give {_SUPPORTED}") from None
+    if url.drivername == "postgresql":
+        url = url.set(drivername="postgresql+psycopg")
+    if url.drivername not in ("sqlite", "sqlite+pysqlite", "postgresql+psycopg"):
+        raise SettingsError(f"INFERQ_STORE_URL={redact(text)}: {url.drivername} is not supported. Give {_SUPPORTED}")
+    if url.get_backend_name() == "sqlite" and url.database in (None, "", ":memory:"):
+        raise SettingsError(f"INFERQ_STORE_URL={text}: several processes share the store, so it must be a file")
+    return url
+
+
+_SUPPORTED = "sqlite:////path/to/file.db or postgresql+psycopg://user@host/name"
+
+
+def _postgresql_engine(url: URL) -> Engine:
+    try:
+        return create_engine(
+            url,
+            hide_parameters=True,  # inputs of jobs have no place in error messages
+            pool_pre_ping=True,  # a server that was restarted costs nobody an error
+            connect_args={} if "connect_timeout" in url.query else {"connect_timeout": CONNECT_TIMEOUT_S},
+        )
+    except ModuleNotFoundError as error:
+        message = f"INFERQ_STORE_URL names PostgreSQL and {error.name} is missing: install inferq[postgres]"
+        raise SettingsError(message) from None
+
+
+def _sqlite_engine(url: URL) -> Engine:
+    if sqlite3.sqlite_version_info < SQLITE_MINIMUM:
+        raise SettingsError(
+            f"this Python has SQLite {sqlite3.sqlite_version}, and the store needs 3.35 (RETURNING): use a newer Python, "
+            "or PostgreSQL"
+        )
+    engine = create_engine(
+        url, hide_parameters=True, connect_args={"timeout": BUSY_TIMEOUT_S, "check_same_thread": False}
+    )
+    event.listen(engine, "connect", _prepare_sqlite)
+    event.listen(engine, "begin", _begin_sqlite)
+    return engine
+
+
+def _prepare_sqlite(connection: Any, _: Any) -> None:
+    connection.isolation_level = None
+    cursor = connection.cursor()
+    try:
+        cursor.execute("PRAGMA journal_mode=WAL")
+        cursor.execute("PRAGMA foreign_keys=ON")
+    finally:
+        cursor.close()
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    connection.exec_driver_sql(connection.get_execution_options().get("inferq_begin", "BEGIN IMMEDIATE"))
+
+
+def _set_synchronous(connection: Connection, level: str) -> None:
+    """Has no effect inside a transaction, so it goes to the driver before one begins."""
+    cursor = connection.connection.cursor()
+    try:
+        cursor.execute(f"PRAGMA synchronous={level}")
+    finally:
+        cursor.close()
+
+
+def _watch_forks(database: Database) -> None:
+    _databases.add(database)
+    _register_fork_hook()
+
+
+@cache
+def _register_fork_hook() -> None:
+    os.register_at_fork(before=_close_sqlite_before_fork)
+
+
+def _close_sqlite_before_fork() -> None:
+    """SQLite must not have connections open across a fork: the child would rely on file locks that only its parent has.
+
+    See https://www.sqlite.org/howtocorrupt.html, section 2.6. Idle connections close here; a thread that is inside a
+    transaction while another one forks is the caller's mistake.
+    """
+    for database in list(_databases):
+        if database.is_sqlite:
+            database.close()

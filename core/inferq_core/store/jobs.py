@@ -1,0 +1,153 @@
+"""Accepting jobs and reading them. The state is derived here and nowhere else."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import orjson
+from sqlalchemy import Connection, Row, Select, Text, case, func, literal, literal_column, select, union_all
+
+from inferq_core.errors import UnknownJob
+from inferq_core.ids import BatchId, JobId, parse_job_id
+from inferq_core.states import ErrorCode, Method, Priority, State
+from inferq_core.store import acceptance
+from inferq_core.store.part import Part
+from inferq_core.store.records import Accepted, JobView, NewJob, StoredResult
+from inferq_core.store.sql import one_of
+from inferq_core.store.tables import jobs, pending, results
+
+# Literals, not parameters: PostgreSQL must see that the selected and the grouped expression are the same.
+_UNFINISHED = case(
+    (pending.c.batch_id.is_(None), literal_column(f"'{State.QUEUED}'", Text)),
+    else_=literal_column(f"'{State.RUNNING}'", Text),
+)
+
+
+class JobsPart(Part):
+    """See `contract.Jobs`."""
+
+    def accept(self, jobs: Sequence[NewJob]) -> Accepted:
+        return self._database.write(lambda connection: acceptance.accept(connection, jobs))
+
+    def state(self, job_id: JobId) -> State:
+        known = canonical(job_id)
+        try:
+            return self.states([known])[known]
+        except KeyError:
+            raise unknown_job(job_id) from None
+
+    def states(self, job_ids: Sequence[JobId]) -> Mapping[JobId, State]:
+        known = [id_ for id_ in map(parse_job_id, job_ids) if id_ is not None]
+        if not known:
+            return {}
+        rows = self._database.read(lambda connection: connection.execute(_states(connection, known)).all())
+        return {JobId(row.id): State(row.state) for row in rows}
+
+    def view(self, job_id: JobId) -> JobView:
+        known = canonical(job_id)
+        row = self._database.read(lambda connection: connection.execute(_view(known)).one_or_none())
+        if row is None:
+            raise unknown_job(job_id)
+        return JobView(
+            id=JobId(row.id),
+            state=State(row.state),
+            model=row.model,
+            version=row.version,
+            method=Method(row.method),
+            priority=Priority(row.priority),
+            queue=row.queue,
+            n_rows=row.n_rows,
+            created_at=row.created_at,
+            attempts=row.attempts,
+            metadata=None if row.metadata is None else orjson.loads(row.metadata),
+        )
+
+    def result(self, job_id: JobId) -> StoredResult | None:
+        known = canonical(job_id)
+        # One statement: a job that moves to the results between two would be seen in neither.
+        query = select(results, pending.c.id.label("pending_id")).select_from(
+            select(literal(known, results.c.id.type).label("id"))
+            .subquery("wanted")
+            .outerjoin(results, results.c.id == literal(known, results.c.id.type))
+            .outerjoin(pending, pending.c.id == literal(known, pending.c.id.type))
+        )
+        row = self._database.read(lambda connection: connection.execute(query).one())
+        if row.id is not None:
+            return _stored_result(row)
+        if row.pending_id is None:
+            raise unknown_job(job_id)
+        return None
+
+    def results(self, job_ids: Sequence[JobId]) -> Mapping[JobId, StoredResult]:
+        known = [id_ for id_ in map(parse_job_id, job_ids) if id_ is not None]
+        if not known:
+            return {}
+        rows = self._database.read(
+            lambda connection: connection.execute(select(results).where(one_of(connection, results.c.id, known))).all()
+        )
+        return {JobId(row.id): _stored_result(row) for row in rows}
+
+    def counts(self) -> Mapping[tuple[str, State], int]:
+        parts = [
+            select(source.c.model, state.label("state"), func.count().label("n")).group_by(source.c.model, state)
+            for source, state in ((pending, _UNFINISHED), (results, results.c.state))
+        ]
+        rows = self._database.read(lambda connection: connection.execute(union_all(*parts)).all())
+        return {(row.model, State(row.state)): row.n for row in rows}
+
+
+def canonical(job_id: str) -> JobId:
+    """`job_id` as it is stored. Raises UnknownJob when it is no id at all."""
+    known = parse_job_id(job_id)
+    if known is None:
+        raise unknown_job(job_id)
+    return known
+
+
+def unknown_job(job_id: str) -> UnknownJob:
+    return UnknownJob(f"no job {job_id!r} was ever accepted by this store: check the id and INFERQ_STORE_URL")
+
+
+def _states(connection: Connection, ids: Sequence[JobId]) -> Any:
+    """Both tables in one statement: a job that moves between two statements would be seen in neither."""
+    return union_all(
+        select(pending.c.id, _UNFINISHED.label("state")).where(one_of(connection, pending.c.id, ids)),
+        select(results.c.id, results.c.state).where(one_of(connection, results.c.id, ids)),
+    )
+
+
+def _view(job_id: JobId) -> Select[Any]:
+    shown = (jobs.c.id, jobs.c.model, jobs.c.version, jobs.c.method, jobs.c.priority, jobs.c.queue, jobs.c.n_rows)
+    return (
+        select(
+            *shown,
+            jobs.c.created_at,
+            jobs.c.metadata,
+            func.coalesce(results.c.state, _UNFINISHED).label("state"),
+            func.coalesce(results.c.attempt, pending.c.attempts).label("attempts"),
+        )
+        .select_from(jobs.outerjoin(pending, pending.c.id == jobs.c.id).outerjoin(results, results.c.id == jobs.c.id))
+        .where(jobs.c.id == job_id)
+    )
+
+
+def _stored_result(row: Row[Any]) -> StoredResult:
+    return StoredResult(
+        id=JobId(row.id),
+        state=State(row.state),
+        model=row.model,
+        version=row.version,
+        variant=row.variant,
+        outputs=None if row.outputs is None else orjson.loads(row.outputs),
+        error_code=None if row.error_code is None else ErrorCode(row.error_code),
+        error_message=row.error_message,
+        attempt=row.attempt,
+        batch_id=None if row.batch_id is None else BatchId(row.batch_id),
+        batch_rows=row.batch_rows,
+        worker=row.worker,
+        created_at=row.created_at,
+        claimed_at=row.claimed_at,
+        predicted_at=row.predicted_at,
+        completed_at=row.completed_at,
+    )

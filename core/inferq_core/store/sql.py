@@ -1,0 +1,67 @@
+"""Expressions that both databases spell differently, and JSON texts."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import orjson
+from sqlalchemy import ARRAY, ColumnElement, Connection, Double, Text, cast, func, literal, select
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.functions import FunctionElement
+
+
+class clock(FunctionElement[float]):  # noqa: N801 - reads like the SQL function it stands for
+    """Seconds since 1970 by the database's clock, at the moment the statement runs."""
+
+    type = Double()
+    inherit_cache = True
+
+
+@compiles(clock, "postgresql")
+def _postgresql_clock(*_: Any, **__: Any) -> str:
+    return "CAST(extract(epoch FROM clock_timestamp()) AS double precision)"
+
+
+@compiles(clock, "sqlite")
+def _sqlite_clock(*_: Any, **__: Any) -> str:
+    # SQLite before 3.42 has no unixepoch('subsec'); 2440587.5 is the Julian day of 1970-01-01.
+    return "((julianday('now') - 2440587.5) * 86400.0)"
+
+
+def read_clock(connection: Connection) -> float:
+    return float(connection.execute(select(clock())).scalar_one())
+
+
+def one_of(connection: Connection, column: ColumnElement[Any], values: Sequence[str]) -> ColumnElement[bool]:
+    """`column` is among `values`, sent as one parameter however many they are."""
+    if connection.dialect.name == "postgresql":
+        return column == func.any(cast(literal(list(values), ARRAY(Text)), ARRAY(column.type)))
+    each = func.json_each(literal(json_text(list(values)), Text)).table_valued("value")
+    return column.in_(select(each.c.value))
+
+
+def json_text(value: Any) -> str:
+    """Compact JSON without NaN (which becomes null); what JSON does not know becomes its `str`."""
+    options = orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_NON_STR_KEYS
+    return orjson.dumps(value, default=str, option=options).decode()
+
+
+def strict_json_text(value: Any) -> str:
+    """Compact JSON. Raises ValueError for NaN and infinity, TypeError for what JSON does not know."""
+    return json.dumps(value, allow_nan=False, separators=(",", ":"), default=_plain)
+
+
+def _plain(value: Any) -> Any:
+    """Python values out of a NumPy scalar or array, without importing NumPy."""
+    if callable(getattr(value, "tolist", None)):
+        return value.tolist()
+    raise TypeError(f"{type(value).__name__} has no JSON form: give numbers, texts, lists or objects")
+
+
+def storable(text: str | None) -> str | None:
+    """`text` without what a database refuses: NUL bytes and unpaired surrogates."""
+    if text is None:
+        return None
+    return text.replace("\0", "\N{REPLACEMENT CHARACTER}").encode("utf-8", "replace").decode()

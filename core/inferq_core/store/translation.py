@@ -1,0 +1,48 @@
+"""From the drivers' errors to inferq's."""
+
+from __future__ import annotations
+
+import re
+
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+
+from inferq_core.errors import InferqError, SchemaOutdated, StoreUnavailable
+
+_DEADLOCK, _SERIALIZATION = "40P01", "40001"
+_UNDEFINED_TABLE, _UNDEFINED_COLUMN = "42P01", "42703"
+# Classes of PostgreSQL's SQLSTATE: connection, wrong password, no such database, resources, shutdown, I/O; and a server
+# that is a replica (25006), a lock that was not granted in time (55P03).
+_UNAVAILABLE = ("08", "28", "3D", "53", "57P", "58", "25006", "55P03")
+
+_SQLITE_OUTDATED = re.compile(r"no such (table|column)|has no column named")
+_SQLITE_UNAVAILABLE = re.compile(
+    r"database (table )?is locked|unable to open|disk I/O error|readonly database|disk is full|disk image is malformed"
+    r"|not a database|locking protocol"
+)
+
+UPGRADE_HINT = "run `inferq db upgrade`"
+
+
+def is_conflict(error: DBAPIError) -> bool:
+    """Two transactions stood in each other's way, and running this one again is the cure."""
+    return _sqlstate(error) in (_DEADLOCK, _SERIALIZATION)
+
+
+def translate(error: DBAPIError, shown_url: str) -> InferqError | None:
+    """The store's error for a driver's, or None when it is a fault of the program. `shown_url` has no password."""
+    state, message = _sqlstate(error), str(error.orig).strip()
+    if type(error.orig).__module__.startswith("sqlite3"):
+        if _SQLITE_OUTDATED.search(message):
+            return SchemaOutdated(f"{shown_url}: {message}: {UPGRADE_HINT}")
+        return StoreUnavailable(f"{shown_url}: {message}") if _SQLITE_UNAVAILABLE.search(message) else None
+    if state in (_UNDEFINED_TABLE, _UNDEFINED_COLUMN):
+        return SchemaOutdated(f"{shown_url}: {message.splitlines()[0]}: {UPGRADE_HINT}")
+    lost = error.connection_invalidated or (state is None and isinstance(error, OperationalError | InterfaceError))
+    if lost or (state or "").startswith(_UNAVAILABLE):
+        return StoreUnavailable(f"{shown_url}: {message.splitlines()[0] if message else 'connection lost'}")
+    return None
+
+
+def _sqlstate(error: DBAPIError) -> str | None:
+    state = getattr(error.orig, "sqlstate", None)
+    return state if isinstance(state, str) else None
