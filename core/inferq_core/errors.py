@@ -10,6 +10,7 @@ InferqError
 ├── WaitTimeout             the wait ended before the job did
 ├── ArtifactRejected        an artifact that must not, or cannot, be loaded
 ├── RegistrationRefused     a model that cannot become a version
+├── UnusableOutput          what a model returned cannot be a result
 ├── SettingsError           a setting that is missing or wrong
 ├── StoreError
 │   ├── StoreUnavailable    the database cannot be reached
@@ -72,6 +73,10 @@ class ArtifactRejected(InferqError):
 
 class RegistrationRefused(InferqError, ValueError):
     """The model cannot become a version; the message says what to change."""
+
+
+class UnusableOutput(InferqError, ValueError):
+    """The model returned NaN, another number of rows than it was given, or something that JSON cannot hold."""
 
 
 class SettingsError(InferqError, ValueError):

@@ -1,0 +1,117 @@
+"""Where artifacts lie: `<INFERQ_ARTIFACTS_URL>/<model>/<SHA-256>.<format>`, written once, checked at every reading."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import time
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import fsspec
+from fsspec.implementations.local import LocalFileSystem
+
+from inferq_core.errors import ArtifactRejected, RegistrationRefused
+from inferq_core.store.records import VersionRecord
+from inferq_models.formats import Format
+
+# It becomes a folder's name and a part of URLs: no separators, and no dot in front.
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", re.ASCII)
+_DIGEST = re.compile(r"[0-9a-f]{64}")
+# Seconds between tries when the storage does not answer; a file that is not there is not tried again.
+_RETRIES = (0.2, 1.0)
+
+
+def check_name(name: str) -> None:
+    """Raise RegistrationRefused for a model name that cannot be part of a path and a URL."""
+    if not isinstance(name, str) or not _NAME.fullmatch(name):
+        raise RegistrationRefused(
+            f"model name {name!r} is not allowed: begin with a letter or digit, then letters, digits, '.', '_' or '-', "
+            "100 at most"
+        )
+
+
+def digest_of(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def write(artifacts_url: str, model: str, data: bytes, kind: Format) -> str:
+    """Store the artifact under its digest and return its URI. The same bytes are stored once.
+
+    The file appears whole or not at all. Raises RegistrationRefused when the folder cannot be written.
+    """
+    check_name(model)
+    filesystem, root = fsspec.core.url_to_fs(artifacts_url)
+    digest = digest_of(data)
+    path = f"{root.rstrip('/')}/{model}/{digest}.{kind}"
+    try:
+        if not (filesystem.exists(path) and digest_of(filesystem.cat_file(path)) == digest):
+            filesystem.makedirs(f"{root.rstrip('/')}/{model}", exist_ok=True)
+            _write_whole(filesystem, path, data)
+    except OSError as error:
+        raise RegistrationRefused(
+            f"the artifact cannot be written to {path}: {error}. Check INFERQ_ARTIFACTS_URL"
+        ) from error
+    return str(filesystem.unstrip_protocol(path))
+
+
+def _write_whole(filesystem: Any, path: str, data: bytes) -> None:
+    if not isinstance(filesystem, LocalFileSystem):
+        filesystem.pipe_file(path, data)  # object stores show an object only when it is complete
+        return
+    temporary = Path(f"{path}.{uuid4().hex}.tmp")
+    try:
+        with temporary.open("xb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def read(artifacts_url: str, version: VersionRecord) -> bytes:
+    """The artifact's bytes, proven to be those that were registered.
+
+    Raises ArtifactRejected when the file is missing, changed, or not below `artifacts_url`.
+    """
+    filesystem, path = _locate(artifacts_url, version)
+    data = _read_patiently(filesystem, path, version)
+    digest = digest_of(data)
+    if digest != version.digest:
+        raise ArtifactRejected(
+            f"{_title(version)} was changed after registration: SHA-256 is {digest}, expected {version.digest}. "
+            "Register the model again"
+        )
+    return data
+
+
+def _locate(artifacts_url: str, version: VersionRecord) -> tuple[Any, str]:
+    filesystem, root = fsspec.core.url_to_fs(artifacts_url)
+    wanted = f"{root.rstrip('/')}/{version.model}/{version.digest}.{version.format}"
+    safe = _NAME.fullmatch(version.model) and _DIGEST.fullmatch(version.digest) and version.format in set(Format)
+    if not safe or filesystem.unstrip_protocol(wanted) != version.uri:
+        raise ArtifactRejected(
+            f"{_title(version)} lies at {version.uri}, not below INFERQ_ARTIFACTS_URL={artifacts_url}: "
+            "set the URL that was used at registration, or register the model again"
+        )
+    return filesystem, wanted
+
+
+def _read_patiently(filesystem: Any, path: str, version: VersionRecord) -> bytes:
+    for pause in (*_RETRIES, None):
+        try:
+            return bytes(filesystem.cat_file(path))
+        except FileNotFoundError:
+            raise ArtifactRejected(f"{_title(version)} is missing: there is no {path}. Register it again") from None
+        except OSError as error:
+            if pause is None:
+                raise ArtifactRejected(f"{_title(version)} cannot be read from {path}: {error}") from error
+            time.sleep(pause)
+    raise AssertionError("unreachable")
+
+
+def _title(version: VersionRecord) -> str:
+    return f"the artifact of {version.model} version {version.number}"
