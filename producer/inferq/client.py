@@ -12,7 +12,7 @@ from inferq.catalog import Catalog, Target
 from inferq.commit import GroupCommit
 from inferq.intake import Intake
 from inferq.job import Job, Result, result_of
-from inferq.options import ManyOptions, SubmitOptions, check_options, payload_digest
+from inferq.options import ManyOptions, SubmitOptions, check_options, is_text, payload_digest
 from inferq.waiting import POLL_WINDOW, Waiter
 from inferq_core.broker import Publisher
 from inferq_core.errors import InvalidInput, SettingsError, UnknownJob, WaitTimeout
@@ -137,7 +137,8 @@ class Client:
             stored = next(self._waiter.collect([known], timeout), None)
         if stored is None:
             state = self._store.state(known)
-            raise WaitTimeout(f"job {known} is still {state} after {timeout:g} s; it goes on, ask again later")
+            waited = f" after {timeout:g} s" if timeout else ""
+            raise WaitTimeout(f"job {known} is still {state}{waited}; it goes on, ask again later")
         return result_of(stored)
 
     def as_completed(self, jobs: Iterable[Job | str], timeout: float | None = None) -> Iterator[Job]:
@@ -200,7 +201,7 @@ class Client:
         )
 
     def _target(self, model: str, options: SubmitOptions) -> Target:
-        if not isinstance(model, str):
+        if not is_text(model):
             raise InvalidInput(f"model={model!r}: give the name of a model")
         target = self._catalog.target(model, options.version)
         if options.method not in target.signature.methods:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 
 import structlog
@@ -15,6 +16,10 @@ from inferq_core.store.records import Accepted, NewJob, PendingRef
 
 log = structlog.get_logger(__name__)
 
+# Seconds for which a broker that did not answer is left alone: finding out takes seconds, which no submit should wait
+# for over and over. What is accepted meanwhile is published by the keeper.
+BROKER_PAUSE = 5.0
+
 
 class Intake:
     """Accepts jobs and publishes the messages that stand for them."""
@@ -23,6 +28,7 @@ class Intake:
         self._store = store
         self._publisher = publisher
         self._limits_of = limits_of
+        self._paused_until = float("-inf")
 
     def accept(self, jobs: Sequence[NewJob]) -> Sequence[JobId]:
         """The ids that answer `jobs`, in order; all are durable on return.
@@ -32,11 +38,16 @@ class Intake:
         """
         accepted = self._store.accept(jobs)
         fresh = fresh_refs(jobs, accepted)
-        try:
-            self._publisher.publish(group(fresh, self._limits_of, self._store.store_id))
-        except BrokerUnavailable as error:
-            log.warning("publish_failed", jobs=len(fresh), reason=str(error), consequence="the keeper publishes them")
+        if fresh and time.monotonic() >= self._paused_until:
+            self._publish(fresh)
         return accepted.ids
+
+    def _publish(self, refs: Sequence[PendingRef]) -> None:
+        try:
+            self._publisher.publish(group(refs, self._limits_of, self._store.store_id))
+        except BrokerUnavailable as error:
+            self._paused_until = time.monotonic() + BROKER_PAUSE
+            log.warning("publish_failed", jobs=len(refs), reason=str(error), consequence="the keeper publishes them")
 
 
 def fresh_refs(jobs: Sequence[NewJob], accepted: Accepted) -> list[PendingRef]:

@@ -71,10 +71,17 @@ def payload_digest(model: str, options: SubmitOptions, inputs: str) -> str:
     return hashlib.sha256(head + b"\n" + inputs.encode()).hexdigest()
 
 
+def is_text(value: Any) -> bool:
+    """Whether it is a text that every database can hold: not empty, no zero byte, no half of a surrogate pair."""
+    if not isinstance(value, str) or not value or "\x00" in value:
+        return False
+    return value.encode(errors="replace").decode() == value
+
+
 def _version(value: int | str | None) -> str | None:
     if value is None:
         return None
-    if isinstance(value, bool) or not isinstance(value, int | str) or not str(value):
+    if isinstance(value, bool) or not (isinstance(value, int) or is_text(value)):
         raise InvalidInput(f"version={value!r}: give a number or an alias")
     return str(value)
 
@@ -102,7 +109,7 @@ def _deadline(value: float | timedelta | None) -> float | None:
 def _key(name: str, value: str | None) -> str | None:
     if value is None:
         return None
-    if not isinstance(value, str) or not 1 <= len(value) <= MAX_KEY or "\x00" in value:
+    if not is_text(value) or len(value) > MAX_KEY:
         raise InvalidInput(f"{name}={value!r}: give a text of 1 to {MAX_KEY} characters")
     return value
 

@@ -61,7 +61,7 @@ class Waiter:
         self._listener = ReplyListener(broker_url, self._on_results)
         self._lock = threading.Lock()
         self._waits: set[_Wait] = set()
-        self._listening = False
+        self._subscribing: threading.Thread | None = None
 
     @property
     def reply_to(self) -> str | None:
@@ -84,6 +84,8 @@ class Waiter:
                 self._waits.discard(wait)
 
     def close(self) -> None:
+        if self._subscribing is not None:
+            self._subscribing.join()
         self._listener.close()
 
     def _collect(self, wait: _Wait, deadline: float | None) -> Iterator[StoredResult]:
@@ -122,10 +124,10 @@ class Waiter:
     def _listen(self) -> None:
         """Subscribe when somebody really waits, without waiting for the broker: the polls go on meanwhile."""
         with self._lock:
-            if self._listening or self._listener.reply_to is None:
+            if self._subscribing is not None or self._listener.reply_to is None:
                 return
-            self._listening = True
-        threading.Thread(target=self._listener.start, name="inferq-subscribe", daemon=True).start()
+            self._subscribing = threading.Thread(target=self._listener.start, name="inferq-subscribe", daemon=True)
+            self._subscribing.start()
 
     def _on_results(self, results: list[StoredResult], ids: list[str]) -> None:
         broken = not results and not ids  # the subscription was, so announcements may be missing

@@ -16,6 +16,8 @@ from pathlib import Path
 from typing import IO
 
 import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from inferq.local.process import ChildProcess
 from inferq_core.errors import AlreadyRunning, BrokerUnavailable
@@ -58,7 +60,11 @@ class EmbeddedBroker:
 
 def answers(socket: Path) -> bool:
     """Whether a server at the unix socket replies, and is past loading its file."""
-    with redis.Redis(unix_socket_path=str(socket), socket_timeout=1.0) as client, contextlib.suppress(redis.RedisError):
+    once = Retry(NoBackoff(), 0)  # redis-py tries again for seconds otherwise
+    with (
+        redis.Redis(unix_socket_path=str(socket), socket_timeout=1.0, retry=once) as client,
+        contextlib.suppress(redis.RedisError),
+    ):
         return bool(client.ping())
     return False
 

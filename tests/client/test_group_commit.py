@@ -1,0 +1,136 @@
+"""Concurrent submits share transactions, and none pays for another's mistake."""
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from installation import ROW
+
+from inferq import IdempotencyConflict, State
+from inferq.commit import GroupCommit
+
+
+class Recorder:
+    """A flush that can be held, and remembers its groups."""
+
+    def __init__(self):
+        self.groups = []
+        self.gate = threading.Event()
+        self.gate.set()
+        self.entered = threading.Semaphore(0)
+
+    def __call__(self, items):
+        self.groups.append(list(items))
+        self.entered.release()
+        assert self.gate.wait(30)
+        if "conflict" in items:
+            raise IdempotencyConflict("conflict")
+        if "broken" in items:
+            raise OSError("broken")
+        return [f"answer {item}" for item in items]
+
+
+@pytest.fixture
+def flush():
+    return Recorder()
+
+
+def run_while_held(commit, flush, items):
+    """Let `first` lead and hang in its flush, queue `items` behind it, then let go; the futures in order."""
+    flush.gate.clear()
+    pool = ThreadPoolExecutor(len(items) + 1)
+    first = pool.submit(commit.run, "first")
+    assert flush.entered.acquire(timeout=30)
+    futures = []
+    for item in items:
+        futures.append(pool.submit(commit.run, item))
+        while len(commit._waiting) < len(futures):
+            threading.Event().wait(0.001)
+    flush.gate.set()
+    assert first.result(30) == "answer first"
+    return futures
+
+
+def test_an_idle_system_adds_no_delay(flush):
+    commit = GroupCommit(flush, max_items=10)
+    assert [commit.run("a"), commit.run("b")] == ["answer a", "answer b"]
+    assert flush.groups == [["a"], ["b"]]
+
+
+def test_what_arrives_during_a_flush_shares_the_next(flush):
+    commit = GroupCommit(flush, max_items=10)
+    futures = run_while_held(commit, flush, ["a", "b", "c"])
+    assert [future.result(30) for future in futures] == ["answer a", "answer b", "answer c"]
+    assert flush.groups == [["first"], ["a", "b", "c"]]
+
+
+def test_a_group_is_bounded_and_the_rest_follows(flush):
+    commit = GroupCommit(flush, max_items=2)
+    futures = run_while_held(commit, flush, list("abcde"))
+    assert [future.result(30) for future in futures] == [f"answer {item}" for item in "abcde"]
+    assert flush.groups == [["first"], ["a", "b"], ["c", "d"], ["e"]]
+
+
+def test_a_conflict_is_the_fault_of_one(flush):
+    commit = GroupCommit(flush, max_items=10)
+    futures = run_while_held(commit, flush, ["a", "conflict", "c"])
+    assert (futures[0].result(30), futures[2].result(30)) == ("answer a", "answer c")
+    with pytest.raises(IdempotencyConflict):
+        futures[1].result(30)
+    assert commit.run("later") == "answer later"
+
+
+def test_another_error_is_everyones_and_the_next_group_goes_on(flush):
+    commit = GroupCommit(flush, max_items=2)
+    futures = run_while_held(commit, flush, ["a", "broken", "c"])
+    for future in futures[:2]:
+        with pytest.raises(OSError, match="broken"):
+            future.result(30)
+    assert futures[2].result(30) == "answer c"
+
+
+def test_an_interrupted_leader_leaves_the_others_served():
+    calls = []
+
+    def flush(items):
+        calls.append(list(items))
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        entered.set()
+        assert gate.wait(30)
+        return items
+
+    entered, gate = threading.Event(), threading.Event()
+    commit = GroupCommit(flush, max_items=10)
+    pool = ThreadPoolExecutor(4)
+    futures = [pool.submit(commit.run, "first")]
+    assert entered.wait(30)
+    for item in "abc":
+        futures.append(pool.submit(commit.run, item))
+        while len(commit._waiting) < len(futures) - 1:
+            threading.Event().wait(0.001)
+    gate.set()
+    outcomes = [future.exception(30) or future.result() for future in futures]
+    assert outcomes[0] == "first"
+    assert isinstance(outcomes[1], KeyboardInterrupt)
+    assert outcomes[2:] == ["b", "c"]
+
+
+def test_sixteen_threads_each_get_their_own_job(installation):
+    client = installation.client
+    known = client.submit("sums", ROW, idempotency_key="shared")
+
+    def submit(number):
+        row = [float(number)] * 4
+        if number % 50 == 7:
+            with pytest.raises(IdempotencyConflict):
+                client.submit("sums", row, idempotency_key="shared")
+            return known
+        return client.submit("sums", row, idempotency_key=f"key {number}")
+
+    with ThreadPoolExecutor(16) as pool:
+        jobs = list(pool.map(submit, range(400)))
+    assert len(set(jobs) - {known}) == 392
+    assert installation.store.counts() == {("sums", State.QUEUED): 393}
+    again = client.submit("sums", [3.0] * 4, idempotency_key="key 3")
+    assert again == jobs[3]

@@ -1,0 +1,21 @@
+"""An application that only submits carries no model libraries and no web framework."""
+
+import subprocess
+import sys
+
+HEAVY = ("sklearn", "scipy", "pandas", "celery", "fastapi", "skops", "joblib", "alembic", "typer", "psycopg")
+
+
+def test_importing_the_client_loads_nothing_heavy():
+    code = f"import sys, inferq; print([name for name in {HEAVY} if name in sys.modules])"
+    output = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
+    assert output.strip() == "[]"
+
+
+def test_importing_reads_no_settings_and_makes_no_folder(tmp_path):
+    environment = {"HOME": str(tmp_path), "INFERQ_LEASE": "never", "INFERQ_HOME": str(tmp_path / "home")}
+    import os
+
+    path = os.pathsep.join(sys.path)
+    subprocess.run([sys.executable, "-c", "import inferq"], check=True, env={**environment, "PYTHONPATH": path})
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,176 @@
+"""States and results are true at any moment; waiting ends with the job, or in time."""
+
+import itertools
+import threading
+
+import pytest
+from installation import ROW
+
+from inferq import Client, ErrorCode, JobFailed, State, UnknownJob, WaitTimeout
+from inferq_core.ids import new_job_id
+from inferq_core.notify import CHANNEL_PREFIX, Notifier, encode_results, redis_client
+
+
+def test_a_result_tells_everything(installation):
+    job = installation.client.submit("sums", ROW)
+    installation.finish(job, predict_seconds=0.25)
+    result = job.result(timeout=5)
+    assert (result.id, result.state, result.outputs) == (job.id, State.SUCCEEDED, [7])
+    assert (result.model, result.version, result.attempt, result.batch_rows) == ("sums", 1, 1, 1)
+    assert result.timings.queued >= 0
+    assert result.timings.predicted == pytest.approx(0.25, abs=0.001)
+    assert result.timings.total >= result.timings.queued
+    assert job.state() is State.SUCCEEDED
+
+
+@pytest.mark.parametrize(
+    ("state", "code"),
+    [
+        (State.FAILED, ErrorCode.MODEL_ERROR),
+        (State.EXPIRED, ErrorCode.DEADLINE_EXCEEDED),
+        (State.CANCELLED, ErrorCode.CANCELLED),
+    ],
+)
+def test_a_job_that_ended_otherwise_says_why(installation, state, code):
+    job = installation.client.submit("sums", ROW)
+    installation.finish(job, state=state, outputs=None, error_code=code, error_message="because")
+    with pytest.raises(JobFailed, match="because") as caught:
+        job.result(timeout=5)
+    assert (caught.value.code, caught.value.job_id) == (code, job.id)
+    assert installation.client.result(job.id).state is state
+
+
+@pytest.mark.parametrize("job_id", [str(new_job_id()), "no id at all", "", None, 7])
+def test_an_id_never_issued_is_unknown_everywhere(installation, job_id):
+    client = installation.client
+    issued = client.submit("sums", ROW)
+    for ask in (
+        lambda: client.state(job_id),
+        lambda: client.result(job_id),
+        lambda: client.result(job_id, timeout=10),
+        lambda: client.job(job_id).state(),
+        lambda: client.job(job_id).result(timeout=10),
+        lambda: list(client.as_completed([issued, job_id])),
+        lambda: client.feedback(job_id, 1),
+    ):
+        with pytest.raises(UnknownJob):
+            ask()
+
+
+def test_an_id_is_known_in_any_spelling(client):
+    job = client.submit("sums", ROW)
+    assert client.job(job.id.upper()) == job
+    assert client.state(job.id.replace("-", "")) is State.QUEUED
+
+
+def test_an_unfinished_job_is_not_waited_for_too_long(client):
+    job = client.submit("sums", ROW)
+    with pytest.raises(WaitTimeout, match="still queued"):
+        client.result(job.id)
+    with pytest.raises(WaitTimeout, match=r"still queued after 0\.05 s"):
+        job.result(timeout=0.05)
+    with pytest.raises(WaitTimeout, match="1 of 1"):
+        list(client.as_completed([job], timeout=0.05))
+
+
+def test_a_waiting_caller_gets_the_result_by_polling(installation):
+    job = installation.client.submit("sums", ROW)
+    answers = in_thread(lambda: job.result(timeout=30))
+    installation.finish(job)
+    assert answers().outputs == [7]
+
+
+def test_jobs_are_handed_out_as_they_end_each_once(installation):
+    jobs = installation.client.submit_many("sums", [ROW] * 30)
+    installation.finish(*jobs[20:])
+    completed = installation.client.as_completed([*jobs, *jobs], timeout=30)
+    assert set(itertools.islice(completed, 10)) == set(jobs[20:])
+    installation.finish(*jobs[:20])
+    rest = list(completed)
+    assert len(rest) == 20
+    assert {job.result(timeout=0).outputs[0] for job in rest} == {7}
+
+
+def test_more_jobs_than_one_query_takes(installation, monkeypatch):
+    monkeypatch.setattr("inferq.waiting.POLL_WINDOW", 10)
+    jobs = installation.client.submit_many("sums", [ROW] * 95)
+    installation.finish(*jobs[::-2])
+    installation.finish(*jobs[-2::-2])
+    assert set(installation.client.as_completed(jobs, timeout=30)) == set(jobs)
+
+
+def test_a_notification_wakes_the_waiting_caller(installation, monkeypatch):
+    monkeypatch.setattr("inferq.waiting.POLL_FIRST", 3600.0)
+    client = installation.client
+    small, large = client.submit("sums", ROW), client.submit("sums", ROW)
+    reply_to = client._waiter.reply_to
+    answers = in_thread(lambda: list(client.as_completed([small, large])))
+    broker = redis_client(installation.settings.broker)
+    channel = f"{CHANNEL_PREFIX}{reply_to}"
+    until(lambda: dict(broker.pubsub_numsub(channel))[channel.encode()])
+    installation.finish(small)
+    installation.finish(large, outputs=None)
+    notifier = Notifier(installation.settings.broker)
+    notifier.notify({reply_to: [installation.store.result(small.id)]})
+    broker.publish(channel, b'["' + large.id.encode() + b'"]')  # an outcome too large to be carried
+    assert {job.id for job in answers()} == {small.id, large.id}
+    notifier.close()
+    broker.close()
+
+
+def test_strange_notifications_are_no_results(installation):
+    """Ids of others and ids of unfinished jobs end nothing."""
+    client = installation.client
+    job, other = client.submit("sums", ROW), client.submit("sums", ROW)
+    installation.finish(other)
+    client._waiter._on_results([installation.store.result(other.id)], [str(new_job_id())])
+
+    def wait_in_vain():
+        with pytest.raises(WaitTimeout):
+            job.result(timeout=0.3)
+
+    waiting = in_thread(wait_in_vain)
+    client._waiter._on_results([], [job.id])
+    client._waiter._on_results([], [])
+    waiting()
+    assert encode_results([]) == b"[]"
+
+
+def test_another_client_can_wait_for_the_job(installation):
+    job = installation.client.submit("sums", ROW)
+    installation.finish(job)
+    with Client(installation.settings) as other:
+        assert other.job(job.id).result(timeout=5).outputs == [7]
+
+
+def test_feedback_keeps_the_last_truth(installation):
+    job, other = installation.client.submit_many("sums", [ROW, ROW])
+    installation.client.feedback(job.id, 6)
+    installation.client.feedback(job, [7])
+    assert installation.store.feedback([job.id, other.id])[job.id].actual == [7]
+    with pytest.raises(UnknownJob):
+        installation.client.feedback_many([(other, 1), (str(new_job_id()), 1)])
+    assert other.id not in installation.store.feedback([other.id])
+
+
+def in_thread(work):
+    """Start `work` in a thread; call the answer to have its result."""
+    results = []
+    thread = threading.Thread(target=lambda: results.append(work()))
+    thread.start()
+
+    def answer():
+        thread.join(60)
+        assert not thread.is_alive()
+        return results[0]
+
+    return answer
+
+
+def until(condition):
+    pause = threading.Event()
+    for _ in range(2000):
+        if condition():
+            return
+        pause.wait(0.01)
+    raise AssertionError("it never came")
