@@ -18,6 +18,7 @@ from typing import Any
 import kombu
 import structlog
 from celery import bootsteps
+from celery.utils.imports import symbol_by_name
 from celery.worker import strategy as celery_strategy
 from celery.worker.request import Request, create_request_cls
 from celery.worker.state import revoked, task_reserved
@@ -72,7 +73,12 @@ class Batcher(bootsteps.StartStopStep):
         self._turn_planned = False
         self._request_classes = {
             name: create_request_cls(
-                task.Request, task, consumer.pool, consumer.hostname, consumer.event_dispatcher, app=consumer.app
+                symbol_by_name(task.Request),
+                task,
+                consumer.pool,
+                consumer.hostname,
+                consumer.event_dispatcher,
+                app=consumer.app,
             )
             for name, task in consumer.app.tasks.items()
             if name in (messages.PREDICT_TASK, RECOVER_TASK)
@@ -162,13 +168,13 @@ class Batcher(bootsteps.StartStopStep):
         consumer = self._consumer
         task = consumer.app.tasks[task_name]
 
-        def settle(*_: Any) -> None:
+        def settle(logger: Any, errors: Any) -> None:
             for delivery in deliveries:
-                delivery.ack()
+                delivery.ack(logger, errors)
 
-        def refuse(_logger: Any, _errors: Any, requeue: bool = False) -> None:  # noqa: FBT001, FBT002 - Celery's shape
+        def refuse(logger: Any, errors: Any, requeue: bool = False) -> None:  # noqa: FBT001, FBT002 - Celery's shape
             for delivery in deliveries:
-                delivery.reject(requeue)
+                delivery.reject(logger, errors, requeue)
 
         headers = {"lang": "py", "task": task_name, "id": task_id, "root_id": task_id, "kwargsrepr": "", **headers}
         message = kombu.Message(body=arguments, headers=headers, properties={}, delivery_info={})

@@ -34,9 +34,3 @@ class BatchRequest(Request):
         if self.batcher is not None and not self._recovered:
             self._recovered = True
             self.batcher.recover(self.id, code, reason)
-
-
-class RecoverRequest(Request):
-    """A recovery that fails is not recovered itself: the lease of the batch runs out instead."""
-
-    batcher: Any = None

@@ -13,7 +13,6 @@ from inferq_core.messages import PREDICT_TASK
 from inferq_core.states import ErrorCode
 from inferq_core.store import open_store
 from inferq_workers import process
-from inferq_workers.consumer import strategy
 from inferq_workers.keeper import Keeper
 from inferq_workers.request import RECOVER_TASK, BatchRequest
 
@@ -25,7 +24,7 @@ def register_tasks(app: Celery) -> None:
     """Give `app` the tasks of inferq."""
     keeper: Keeper | None = None
 
-    @app.task(name=PREDICT_TASK, bind=True, Strategy=strategy, Request=BatchRequest)
+    @app.task(name=PREDICT_TASK, bind=True, Strategy="inferq_workers.consumer:strategy", Request=BatchRequest)
     def predict(self: Any, model: str, job_ids: Sequence[JobId]) -> str:
         """Answer the jobs. Its own id is the batch id, so it works unmerged as well."""
         return process.executor().run(BatchId(self.request.id or new_batch_id()), model, job_ids)

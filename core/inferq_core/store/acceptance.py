@@ -137,4 +137,6 @@ def _insert_keys(connection: Connection, first: Mapping[str, NewJob], now: float
         for key, job in sorted(first.items())
     ]
     # RETURNING makes SQLAlchemy send many rows in each statement.
-    connection.execute(insert_for(idempotency_keys).on_conflict_do_nothing().returning(idempotency_keys.c.key), rows)
+    connection.execute(
+        insert_for(idempotency_keys).on_conflict_do_nothing().returning(idempotency_keys.c.key), rows
+    ).all()

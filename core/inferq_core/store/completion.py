@@ -163,5 +163,5 @@ def end(
     connection.execute(
         insert(results).returning(results.c.id),
         [_result_row(row, outcome, by_id.get(row.batch_id), now) for row in gone],
-    )
+    ).all()
     return sorted(JobId(row.id) for row in gone)

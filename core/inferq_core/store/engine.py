@@ -20,7 +20,7 @@ from sqlalchemy.engine import URL
 from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from inferq_core.errors import SettingsError, StoreUnavailable
+from inferq_core.errors import InvalidInput, SettingsError, StoreUnavailable
 from inferq_core.settings import redact
 from inferq_core.store.translation import is_conflict, translate
 
@@ -117,6 +117,8 @@ class Database:
                     yield connection
         except PoolTimeout as error:
             raise StoreUnavailable(f"{self.shown}: all connections of this process stayed busy") from error
+        except UnicodeEncodeError as error:
+            raise InvalidInput(f"a text cannot be stored: {error}") from error
         except DBAPIError as error:
             translated = translate(error, self.shown)
             if translated is None:
@@ -158,7 +160,7 @@ def _postgresql_engine(url: URL) -> Engine:
 def _sqlite_engine(url: URL) -> Engine:
     if sqlite3.sqlite_version_info < SQLITE_MINIMUM:
         raise SettingsError(
-            f"this Python has SQLite {sqlite3.sqlite_version}, and the store needs 3.35 (RETURNING): use a newer Python, "
+            f"this Python has SQLite {sqlite3.sqlite_version}, and the store needs 3.35 (RETURNING): take a newer one, "
             "or PostgreSQL"
         )
     engine = create_engine(

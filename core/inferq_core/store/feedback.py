@@ -33,7 +33,8 @@ class FeedbackPart(Part):
                 if id_ not in known:
                     raise unknown_job(id_)
             now = read_clock(connection)
-            connection.execute(insert(history).returning(history.c.id), [row | {"created_at": now} for row in rows])
+            values = [row | {"created_at": now} for row in rows]
+            connection.execute(insert(history).returning(history.c.id), values).all()
 
         self._database.write(work)
 

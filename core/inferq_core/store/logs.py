@@ -37,7 +37,7 @@ class LogsPart(Part):
             lambda connection: connection.execute(
                 insert(logs).returning(logs.c.id),
                 [row | {"at": now} for now in [read_clock(connection)] for row in rows],
-            ),
+            ).all(),
             durable=False,
         )
 

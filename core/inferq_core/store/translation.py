@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import DataError, DBAPIError, InterfaceError, OperationalError
 
-from inferq_core.errors import InferqError, SchemaOutdated, StoreUnavailable
+from inferq_core.errors import InferqError, InvalidInput, SchemaOutdated, StoreUnavailable
 
 _DEADLOCK, _SERIALIZATION = "40P01", "40001"
 _UNDEFINED_TABLE, _UNDEFINED_COLUMN = "42P01", "42703"
@@ -31,6 +31,8 @@ def is_conflict(error: DBAPIError) -> bool:
 def translate(error: DBAPIError, shown_url: str) -> InferqError | None:
     """The store's error for a driver's, or None when it is a fault of the program. `shown_url` has no password."""
     state, message = _sqlstate(error), str(error.orig).strip()
+    if isinstance(error, DataError):
+        return InvalidInput(f"a value cannot be stored: {message}")
     if type(error.orig).__module__.startswith("sqlite3"):
         if _SQLITE_OUTDATED.search(message):
             return SchemaOutdated(f"{shown_url}: {message}: {UPGRADE_HINT}")
