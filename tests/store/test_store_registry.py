@@ -1,0 +1,103 @@
+"""Models, immutable numbered versions, and aliases that move."""
+
+import pytest
+from processes import add_versions, in_processes, in_threads, version
+
+from inferq_core.errors import RegistrationRefused, UnknownModel, UnknownVersion
+
+
+def test_a_model_is_made_and_its_settings_change_one_by_one(store):
+    made = store.put_model("digits", queue="heavy", max_batch_rows=64)
+    assert (made.name, made.queue, made.max_batch_rows, made.time_limit) == ("digits", "heavy", 64, None)
+    changed = store.put_model("digits", time_limit=2.5)
+    assert (changed.queue, changed.max_batch_rows, changed.time_limit) == ("heavy", 64, 2.5)
+    assert changed.created_at == made.created_at
+    assert store.put_model("digits") == changed
+    assert store.model("digits") == changed
+
+
+def test_models_are_listed_by_name(store):
+    for name in ("text", "digits"):
+        store.put_model(name)
+    assert [model.name for model in store.models()] == ["digits", "text"]
+
+
+def test_an_unknown_model_names_those_that_exist(store):
+    with pytest.raises(UnknownModel, match="none"):
+        store.model("digits")
+    store.put_model("text")
+    with pytest.raises(UnknownModel, match=r"'digits'.*text"):
+        store.model("digits")
+
+
+def test_a_version_is_kept_as_it_was_given(store):
+    new = version(trusted_types=("a.B", "c.D"), trust_pickle=True, signature='{"n":"ü"}', format="joblib", digest="ff")
+    added = store.add_version(new)
+    assert added.number == 1
+    for name in ("model", "uri", "digest", "format", "trusted_types", "trust_pickle", "sklearn_version", "signature"):
+        assert getattr(added, name) == getattr(new, name)
+    assert store.version("digits", "1") == added
+    assert store.versions("digits") == [added]
+    assert store.model("digits").queue is None
+
+
+def test_versions_of_a_model_are_numbered_from_one(store):
+    assert [store.add_version(version()).number for _ in range(3)] == [1, 2, 3]
+    assert store.add_version(version("text")).number == 1
+    assert [record.number for record in store.versions("digits")] == [1, 2, 3]
+    assert store.versions("nothing") == []
+
+
+def test_adding_a_version_leaves_the_models_settings(store):
+    store.put_model("digits", queue="heavy")
+    store.add_version(version())
+    assert store.model("digits").queue == "heavy"
+
+
+def test_aliases_point_to_versions_and_move(store):
+    first = store.add_version(version(), aliases=("champion", "stable"))
+    second = store.add_version(version(digest="01"), aliases=("champion",))
+    assert store.version("digits", None) == store.version("digits", "champion") == second
+    assert store.version("digits", "stable") == first
+    assert store.aliases("digits") == {"champion": 2, "stable": 1}
+    store.set_alias("digits", "champion", 1)
+    assert store.version("digits", None) == first
+
+
+@pytest.mark.parametrize("reference", ["3", "0", "-1", "99999999999999999999", "nobody", "", "²", None])
+def test_an_unknown_version_names_what_there_is(store, reference):
+    store.add_version(version(), aliases=("stable",))
+    with pytest.raises(UnknownVersion, match=r"1, stable"):
+        store.version("digits", reference)
+
+
+def test_a_version_of_an_unknown_model(store):
+    for reference in ("1", "champion", None):
+        with pytest.raises(UnknownModel):
+            store.version("digits", reference)
+    with pytest.raises(UnknownModel):
+        store.set_alias("digits", "champion", 1)
+
+
+def test_an_alias_needs_a_version(store):
+    store.add_version(version())
+    with pytest.raises(UnknownVersion):
+        store.set_alias("digits", "champion", 2)
+    assert store.aliases("digits") == {}
+
+
+@pytest.mark.parametrize("alias", ["1", "", "-x", "a b", "x" * 65, "schön"])
+def test_an_alias_that_could_be_mistaken_is_refused(store, alias):
+    with pytest.raises(RegistrationRefused, match="alias"):
+        store.add_version(version(), aliases=(alias,))
+    assert store.versions("digits") == []
+    store.add_version(version())
+    with pytest.raises(RegistrationRefused, match="alias"):
+        store.set_alias("digits", alias, 1)
+
+
+@pytest.mark.parametrize("together", [in_processes, in_threads])
+def test_racing_registrations_get_every_number_once(store, store_url, together):
+    numbers = together(add_versions, [(store_url, 8)] * 4)
+    assert sorted(number for part in numbers for number in part) == list(range(1, 33))
+    assert store.version("digits", None).number == 32
