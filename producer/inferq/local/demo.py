@@ -38,9 +38,13 @@ def run_demo(settings: Settings, json_file: Path | None) -> bool:
     """Run it, print the table and write `json_file`. True when every job has one result and the accuracy is right."""
     console = Console()
     _require_writable(json_file)
-    console.print("Fitting a random forest on half of digits (1,797 images of 8 by 8, from scikit-learn)")
+    console.print(
+        "Fitting a random forest on half of digits (1,797 images of 8 by 8, from scikit-learn)", soft_wrap=True
+    )
     example = digits.build()
-    with LocalSystem(settings, lambda line: console.print(line, markup=False, highlight=False)) as system:
+    with LocalSystem(
+        settings, lambda line: console.print(line, markup=False, highlight=False, soft_wrap=True)
+    ) as system:
         version = register(
             MODEL,
             example.estimator,
@@ -53,7 +57,7 @@ def run_demo(settings: Settings, json_file: Path | None) -> bool:
         console.print(f"model   {version.model} version {version.number}", highlight=False)
         with Client(settings, store=system.store) as client:
             figures = _run(client, system, version, example, console)
-    console.print(report.as_table(figures))
+    console.print(*report.tables(figures))
     if json_file is not None:
         text = orjson.dumps(asdict(figures), option=orjson.OPT_INDENT_2 | orjson.OPT_NON_STR_KEYS)
         json_file.write_bytes(text + b"\n")
@@ -142,7 +146,7 @@ def _figures(
             continue
     every = list(results.values())
     truth = {job_id: record.actual for job_id, record in store.feedback([job.id for job in jobs]).items()}
-    attempts = sum(store.view(job.id).attempts for job in jobs)
+    attempts = [store.view(job.id).attempts for job in jobs]
     return Figures(
         model=version.model,
         version=version.number,
@@ -150,8 +154,8 @@ def _figures(
         succeeded=report.count(every, State.SUCCEEDED),
         failed=len(every) - report.count(every, State.SUCCEEDED),
         missing=len(jobs) - len(every),
-        attempts=attempts,
-        extra_attempts=attempts - len(jobs),
+        attempts=sum(attempts),
+        extra_attempts=sum(max(number - 1, 0) for number in attempts),
         killed_process=killed,
         elapsed=elapsed,
         throughput=len(every) / elapsed,

@@ -51,7 +51,7 @@ class Figures:
 
 def latency(results: Sequence[Result]) -> dict[str, dict[str, float]]:
     """Percentiles (seconds) of each stage over the results that reached it."""
-    stages = {
+    stages: dict[str, list[float | None]] = {
         "queued": [result.timings.queued for result in results],
         "claimed to predicted": [result.timings.predicted for result in results],
         "total": [result.timings.total for result in results],
@@ -81,29 +81,30 @@ def count(results: Sequence[Result], state: State) -> int:
     return sum(result.state is state for result in results)
 
 
-def as_table(figures: Figures) -> Table:
-    table = Table(title=f"{figures.model} version {figures.version}", show_header=False, title_justify="left")
-    table.add_column(style="bold")
-    table.add_column()
+def tables(figures: Figures) -> list[Table]:
+    """The figures for people: what happened to the jobs, and how long each stage took."""
     killed = f"pid {figures.killed_process}" if figures.killed_process else "none: the work was over too soon"
-    sizes = ", ".join(f"{rows}: {number}" for rows, number in figures.batch_rows.items())
-    lines = [
+    outcome = Table(title=f"{figures.model} version {figures.version}", show_header=False, title_justify="left")
+    outcome.add_column(style="bold")
+    outcome.add_column()
+    for name, value in (
         ("accepted", f"{figures.accepted}"),
         ("succeeded", f"{figures.succeeded}"),
         ("failed", f"{figures.failed}" + (f", without a result {figures.missing}" if figures.missing else "")),
         ("attempts", f"{figures.attempts}, {figures.extra_attempts} of them extra"),
         ("pool process killed", killed),
-        ("throughput", f"{figures.throughput:,.0f} jobs/s over {figures.elapsed:.2f} s"),
-        *((f"{stage}, all jobs", _percentiles(values)) for stage, values in figures.latency.items()),
-        *((f"{stage}, interactive", _percentiles(values)) for stage, values in figures.latency_interactive.items()),
-        ("batches (rows: number)", sizes),
+        ("throughput", f"{figures.throughput:,.0f} jobs/s over {figures.elapsed:.2f} s, the crash included"),
+        ("batches", ", ".join(f"{number} of {rows}" for rows, number in figures.batch_rows.items()) + " rows"),
         ("accuracy from feedback", f"{figures.accuracy:.6f} over {figures.feedback} jobs"),
         ("offline accuracy", f"{figures.offline_accuracy:.6f}"),
-    ]
-    for name, value in lines:
-        table.add_row(name, value)
-    return table
-
-
-def _percentiles(values: Mapping[str, float]) -> str:
-    return "  ".join(f"{name} {1000 * seconds:,.1f} ms" for name, seconds in values.items())
+    ):
+        outcome.add_row(name, value)
+    stages = Table(
+        "stage, milliseconds", *(f"p{share}" for share in PERCENTILES), title="latency", title_justify="left"
+    )
+    for column in stages.columns[1:]:
+        column.justify = "right"
+    for kind, latencies in (("all jobs", figures.latency), ("interactive", figures.latency_interactive)):
+        for stage, values in latencies.items():
+            stages.add_row(f"{stage}, {kind}", *(f"{1000 * seconds:,.1f}" for seconds in values.values()))
+    return [outcome, stages]
