@@ -31,8 +31,10 @@ class Format(StrEnum):
 SUFFIXES = {".skops": Format.SKOPS, ".joblib": Format.JOBLIB, ".pkl": Format.PICKLE, ".pickle": Format.PICKLE}
 
 # Types that need no operator's approval, besides those that skops trusts itself. Each is plain data or pure Python
-# without a side effect when it is built; the trees are so because `check_trees` follows.
+# without a side effect when it is built; the trees are so because `check_trees` follows. A partial's function needs
+# approval by itself.
 DEFAULT_TYPES = (
+    "functools.partial",
     "numpy.dtype",
     "scipy.sparse._csr.csr_matrix",
     "sklearn.calibration._CalibratedClassifier",
@@ -44,6 +46,8 @@ DEFAULT_TYPES = (
     "sklearn.neural_network._stochastic_optimizers.AdamOptimizer",
     "sklearn.neural_network._stochastic_optimizers.SGDOptimizer",
     "sklearn.tree._tree.Tree",
+    "sklearn.utils._bunch.Bunch",
+    "sklearn.utils.validation.check_array",
 )
 
 

@@ -82,9 +82,10 @@ def _normalize(sample: Any) -> Sample:
         sample = sample.toarray()
     if isinstance(sample, (list, tuple)) and sample and all(isinstance(row, dict) for row in sample):
         return _not_empty(pd.DataFrame(list(sample)))
-    texts = list(sample) if isinstance(sample, (list, tuple, pd.Series, np.ndarray)) and np.ndim(sample) == 1 else []
-    if texts and all(isinstance(text, str) for text in texts):
-        return [str(text) for text in texts]
+    if isinstance(sample, (list, tuple, pd.Series, np.ndarray)):
+        texts = list(sample)
+        if texts and all(isinstance(text, str) for text in texts):
+            return [str(text) for text in texts]
     try:
         array = np.asarray(sample)
         if array.dtype.kind in "US":  # numpy has turned numbers next to strings into strings
