@@ -3,12 +3,12 @@
 import multiprocessing
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 
+from given import LOG, new_job, succeeded
+
 from inferq_core.ids import new_batch_id
 from inferq_core.settings import load_settings
 from inferq_core.store import open_store
 from inferq_core.store.records import NewVersion
-
-from given import LOG, new_job, succeeded
 
 TIMEOUT_S = 120
 

@@ -136,7 +136,7 @@ def test_the_same_job_twice_in_one_call_is_one_job(store):
 
 def test_all_or_none(store):
     good, bad = new_job(), new_job(model=None)
-    with pytest.raises(Exception, match="(?i)null"):
+    with pytest.raises(Exception, match=r"(?i)null"):
         store.accept([good, bad])
     with pytest.raises(UnknownJob):
         store.state(good.id)

@@ -116,7 +116,7 @@ def _add_version(connection: Connection, new: NewVersion) -> VersionRecord:
     create: Insert = _upsert(connection)(models).values(name=new.model, created_at=clock()).on_conflict_do_nothing()
     connection.execute(create)
     # Numbers are given under the lock of the model's row: no gaps, none twice.
-    connection.execute(select(models.c.name).where(models.c.name == new.model).with_for_update())
+    connection.execute(select(models.c.name).where(models.c.name == new.model).with_for_update()).one()
     last = connection.scalar(select(func.max(versions.c.number)).where(versions.c.model == new.model)) or 0
     values = {
         "model": new.model,
