@@ -8,6 +8,8 @@ import re
 import time
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
 from uuid import uuid4
 
 import fsspec
@@ -43,7 +45,7 @@ def write(artifacts_url: str, model: str, data: bytes, kind: Format) -> str:
     The file appears whole or not at all. Raises RegistrationRefused when the folder cannot be written.
     """
     check_name(model)
-    filesystem, root = fsspec.core.url_to_fs(artifacts_url)
+    filesystem, root = _open_root(artifacts_url)
     digest = digest_of(data)
     path = f"{root.rstrip('/')}/{model}/{digest}.{kind}"
     try:
@@ -55,6 +57,15 @@ def write(artifacts_url: str, model: str, data: bytes, kind: Format) -> str:
             f"the artifact cannot be written to {path}: {error}. Check INFERQ_ARTIFACTS_URL"
         ) from error
     return str(filesystem.unstrip_protocol(path))
+
+
+def _open_root(artifacts_url: str) -> tuple[Any, str]:
+    """The filesystem and the folder in it."""
+    if artifacts_url.startswith("file:"):
+        # fsspec takes "%20" in a file URL for a part of the name.
+        artifacts_url = url2pathname(urlsplit(artifacts_url).path)
+    filesystem, root = fsspec.core.url_to_fs(artifacts_url)
+    return filesystem, root
 
 
 def _write_whole(filesystem: Any, path: str, data: bytes) -> None:
@@ -89,7 +100,7 @@ def read(artifacts_url: str, version: VersionRecord) -> bytes:
 
 
 def _locate(artifacts_url: str, version: VersionRecord) -> tuple[Any, str]:
-    filesystem, root = fsspec.core.url_to_fs(artifacts_url)
+    filesystem, root = _open_root(artifacts_url)
     wanted = f"{root.rstrip('/')}/{version.model}/{version.digest}.{version.format}"
     safe = _NAME.fullmatch(version.model) and _DIGEST.fullmatch(version.digest) and version.format in set(Format)
     if not safe or filesystem.unstrip_protocol(wanted) != version.uri:

@@ -26,6 +26,7 @@ from sklearn.preprocessing import FunctionTransformer
 from sklearn.tree import DecisionTreeClassifier
 
 from inferq_core.errors import ArtifactRejected, RegistrationRefused
+from inferq_core.settings import Settings
 from inferq_models import artifacts, register, register_file
 from inferq_models.formats import Format
 from inferq_models.loader import load
@@ -191,6 +192,15 @@ def test_artifacts_may_lie_in_any_store_that_fsspec_knows(settings):
     fsspec.filesystem("memory").pipe_file(version.uri, b"changed")
     with pytest.raises(ArtifactRejected, match="was changed"):
         load(version, settings)
+
+
+def test_a_home_with_spaces_and_accents_is_that_home(tmp_path):
+    settings = Settings(home=tmp_path / "Ärger mit 100% Raum")
+
+    version = register("iris", LogisticRegression(max_iter=500).fit(X, Y), X, settings=settings)
+
+    assert (settings.home_path / "artifacts" / "iris" / f"{version.digest}.skops").is_file()
+    assert load(version, settings).call("predict", X[:2]) == [0, 0]
 
 
 def test_an_unwritable_folder_is_one_clear_refusal(settings, tmp_path):

@@ -1,5 +1,7 @@
 """From a fitted estimator, or a file, to a version; and what never becomes one."""
 
+from functools import cache
+
 import joblib
 import numpy as np
 import pandas as pd
@@ -89,6 +91,7 @@ def test_impossible_settings_are_refused(settings, option):
         register("iris", logistic(), X, settings=settings, **option)
 
 
+@cache
 def cases():
     mixed = pd.DataFrame(
         {
