@@ -135,7 +135,7 @@ class TestOpening:
         store.close()
 
     def test_a_folder_that_does_not_exist_is_one_clear_line(self, tmp_path):
-        with pytest.raises(StoreUnavailable, match="unable to open|No such file"):
+        with pytest.raises(StoreUnavailable, match=r"unable to open|No such file"):
             open_store(load_settings(store_url=f"sqlite:///{tmp_path}/missing/inferq.db"))
 
     def test_a_file_that_is_no_database_is_one_clear_line(self, tmp_path):

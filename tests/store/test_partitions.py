@@ -1,5 +1,6 @@
 """`jobs` and `results` on PostgreSQL are one table for each week of ids, and a default one for the rest."""
 
+from itertools import pairwise
 from uuid import UUID, uuid4
 
 import pytest
@@ -104,7 +105,7 @@ def test_preparing_does_nothing_on_sqlite(sqlite_url):
 def test_weeks_follow_one_another_without_a_gap(postgres_store):
     now = postgres_store._database.read(read_clock)
     windows = [some for some in partitions._wanted(now) if some[1] == "jobs"]
-    for (_, _, lower, upper), (_, _, next_lower, _) in zip(windows, windows[1:], strict=False):
+    for (_, _, lower, upper), (_, _, next_lower, _) in pairwise(windows):
         assert lower < upper == next_lower
     at = UUID(int=int(now * 1000) << 80)
     assert windows[0][2] <= at < windows[0][3]

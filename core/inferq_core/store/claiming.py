@@ -27,8 +27,8 @@ WITH moment AS MATERIALIZED (
     SELECT id, model, queue, priority, n_rows, group_limit, published_at FROM pending
     WHERE id = ANY (CAST(:ids AS uuid[])) AND batch_id IS NULL
     ORDER BY id FOR UPDATE SKIP LOCKED
-), ranked AS (
-    SELECT id, n_rows, group_limit, row_number() OVER (ORDER BY group_limit DESC NULLS FIRST, id) AS place FROM locked
+), ranked AS MATERIALIZED (
+    SELECT *, row_number() OVER (ORDER BY group_limit DESC NULLS FIRST, id) AS place FROM locked
 ), taken AS MATERIALIZED (
     SELECT id, n_rows FROM ranked WHERE group_limit IS NULL OR place <= group_limit
 ), batch AS (
@@ -40,12 +40,17 @@ WITH moment AS MATERIALIZED (
 ), claimed AS (
     UPDATE pending SET batch_id = batch.id, attempts = pending.attempts + 1 FROM taken CROSS JOIN batch
     WHERE pending.id = taken.id
-    RETURNING pending.id, pending.attempts AS attempt, pending.deadline_at <= batch.claimed_at AS expired,
-        batch.claimed_at, batch.lease_until
+    RETURNING pending.id, pending.model, pending.queue, pending.priority, pending.n_rows, pending.group_limit,
+        pending.published_at, pending.attempts AS attempt,
+        coalesce(pending.deadline_at <= batch.claimed_at, false) AS expired, batch.claimed_at, batch.lease_until
 )
-SELECT locked.*, claimed.attempt, coalesce(claimed.expired, false) AS expired, claimed.claimed_at, claimed.lease_until,
-    jobs.inputs, jobs.version, jobs.method, jobs.routing_hash, jobs.created_at, jobs.reply_to, jobs.traceparent
-FROM locked LEFT JOIN claimed ON claimed.id = locked.id LEFT JOIN jobs ON jobs.id = claimed.id
+SELECT claimed.*, jobs.inputs, jobs.version, jobs.method, jobs.routing_hash, jobs.created_at, jobs.reply_to,
+    jobs.traceparent
+FROM claimed JOIN jobs ON jobs.id = claimed.id
+UNION ALL
+SELECT id, model, queue, priority, n_rows, group_limit, published_at, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL,
+    NULL, NULL, NULL
+FROM ranked WHERE place > group_limit
 """).columns(pending.c.id)
 
 _JOB_COLUMNS = (
