@@ -42,12 +42,12 @@ def up() -> None:
     from inferq.local.system import LocalSystem
 
     _interrupt_on_signals()
-    with LocalSystem(load_settings(), echo) as system:
-        echo("ready; Ctrl-C stops everything")
-        try:
+    try:
+        with LocalSystem(load_settings(), echo) as system:
+            echo("ready; Ctrl-C stops everything")
             system.watch()
-        except KeyboardInterrupt:
-            echo("stopping")
+    except KeyboardInterrupt:
+        echo("stopped")
 
 
 def demo(

@@ -1,0 +1,131 @@
+"""`inferq up` and `inferq demo` as users run them: real processes, nothing left behind."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from inferq import Settings
+from inferq.local.embedded import EmbeddedBroker
+
+INFERQ = [sys.executable, "-m", "inferq.cli.main"]
+
+
+@pytest.fixture
+def environment(tmp_path):
+    """Without the settings of whoever runs the tests; two pool processes."""
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("INFERQ_")}
+    return {
+        **inherited,
+        "PYTHONPATH": os.pathsep.join(sys.path),
+        "INFERQ_HOME": str(tmp_path / "home"),
+        "INFERQ_CONCURRENCY": "2",
+    }
+
+
+@pytest.fixture
+def up(environment):
+    """Start `inferq up`, wait until it says that it is ready."""
+    started = []
+
+    def start():
+        process = subprocess.Popen([*INFERQ, "up"], env=environment, stdout=subprocess.PIPE, text=True)
+        started.append(process)
+        lines = []
+        while not (lines and lines[-1].startswith("ready")):
+            line = process.stdout.readline()
+            assert line, f"inferq up ended: {lines}"
+            lines.append(line)
+        return process
+
+    yield start
+    for process in started:
+        if process.poll() is None:
+            process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=60)
+
+
+@pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])
+def test_up_stops_whole(up, environment, stop):
+    process = up()
+    children = psutil.Process(process.pid).children(recursive=True)
+    assert len(children) >= 5, "broker, worker, two pool processes, keeper"
+    process.send_signal(stop)
+    assert process.wait(60) == 0
+    until(lambda: not any(child.is_running() for child in children))
+    assert not Path(environment["INFERQ_HOME"], "broker.sock").exists()
+
+
+def test_a_second_one_on_the_same_home_is_refused_and_the_first_goes_on(up, environment):
+    process = up()
+    second = subprocess.run([*INFERQ, "up"], env=environment, check=False, capture_output=True, text=True, timeout=60)
+    assert second.returncode == 3
+    assert second.stderr.startswith("inferq: ")
+    assert f"pid {process.pid}" in second.stderr
+    assert second.stderr.count("\n") == 1
+    assert process.poll() is None
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells children that their parent died")
+def test_nothing_outlives_a_killed_up(up):
+    process = up()
+    children = psutil.Process(process.pid).children(recursive=True)
+    process.kill()
+    until(lambda: not any(child.is_running() for child in children), timeout=60)
+
+
+def test_up_ends_when_the_worker_does(up):
+    process = up()
+    worker = next(child for child in psutil.Process(process.pid).children() if child.cmdline()[-1] == "worker")
+    worker.kill()
+    assert process.wait(60) == 1
+
+
+def test_a_worker_that_cannot_start_shows_the_end_of_its_log(environment):
+    broken = {**environment, "INFERQ_BROKER_URL": "redis://127.0.0.1:1/0"}
+    ended = subprocess.run([*INFERQ, "up"], env=broken, check=False, capture_output=True, text=True, timeout=60)
+    assert ended.returncode == 3
+    assert "127.0.0.1:1" in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
+def test_the_demo_passes_twice_in_one_home(environment, tmp_path):
+    for version in (1, 2):
+        assert_demo_passes(environment, tmp_path / "demo.json", version)
+
+
+def test_the_demo_passes_on_postgresql_and_a_broker_of_its_own(environment, tmp_path, postgres_url):
+    settings = Settings(home=tmp_path / "broker")
+    broker = EmbeddedBroker(settings)
+    try:
+        environment |= {"INFERQ_BROKER_URL": settings.broker, "INFERQ_STORE_URL": postgres_url}
+        output = assert_demo_passes(environment, tmp_path / "demo.json", version=1)
+        assert "migrating" in output
+        assert not (tmp_path / "home" / "broker").exists()
+    finally:
+        broker.stop()
+
+
+def assert_demo_passes(environment, file, version):
+    command = [*INFERQ, "demo", "--json", str(file)]
+    ended = subprocess.run(command, env=environment, check=False, capture_output=True, text=True, timeout=120)
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    figures = json.loads(file.read_text())
+    assert figures["version"] == version
+    assert (figures["accepted"], figures["succeeded"], figures["failed"], figures["missing"]) == (949, 949, 0, 0)
+    assert figures["accuracy"] == figures["offline_accuracy"] > 0.9
+    assert figures["attempts"] == 949 + figures["extra_attempts"]
+    return ended.stdout
+
+
+def until(condition, timeout=30):
+    deadline = time.monotonic() + timeout
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
