@@ -95,6 +95,7 @@ class System:
                 env={
                     **os.environ,
                     "PYTHONPATH": str(Path(__file__).parent),  # the misbehaving models
+                    "INFERQ_TEST_WORKER": "1",  # they misbehave here, and not at registration
                     **self.settings.environment(),
                     **environment,
                 },

@@ -133,8 +133,8 @@ def test_a_tampered_artifact_fails_its_jobs_and_not_the_worker(system):
 
 
 def test_a_warm_shutdown_finishes_the_batch_and_gives_back_the_rest(any_system):
-    register_model(any_system, "sum", Slow(1.0), max_batch_rows=10)
-    rows = rows_for(200)
+    register_model(any_system, "sum", Slow(0.5), max_batch_rows=10)
+    rows = rows_for(120)
     jobs = [any_system.client.submit("sum", row[None, :]) for row in rows]
     worker = any_system.start_worker()
     wait_for(lambda: running_jobs(any_system, jobs), timeout=60, what="a batch in flight")
