@@ -142,6 +142,7 @@ def test_a_warm_shutdown_finishes_the_batch_and_gives_back_the_rest(any_system):
     states = any_system.states(jobs)
     assert State.RUNNING not in states.values()
     assert State.SUCCEEDED in states.values()
+    assert any_system.store.workers(seen_within=60) == []
     assert sum(any_system.broker.client.llen(key) for key in any_system.broker.client.keys("predictions*")) > 0
     any_system.start_worker()
     results = assert_each_succeeded_once(any_system, jobs, rows)
@@ -161,6 +162,7 @@ def test_a_connection_cut_in_the_middle_of_a_batch_loses_nothing(any_system):
     wait_for(lambda: running_jobs(any_system, jobs), timeout=60, what="a batch in flight")
     any_system.broker.client.client_kill_filter(_type="normal", skipme=True)
     assert_each_succeeded_once(any_system, jobs, rows)
+    assert "buffered_messages_lost" in worker.log.read_text()
     assert worker.poll() is None
 
 
