@@ -37,7 +37,8 @@ up: $(STAMP)
 	@$(BIN)/inferq up
 
 test: $(STAMP)
-	@$(BIN)/python -m pytest $(ARGS)
+# Most of a test is waiting for processes, so three share two cores well.
+	@$(BIN)/python -m pytest -n 3 $(ARGS)
 
 check: $(STAMP)
 	$(BIN)/ruff check .

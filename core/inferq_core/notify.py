@@ -13,9 +13,11 @@ from typing import Any
 
 import orjson
 import redis
-import structlog
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from inferq_core.broker import CONNECT_TIMEOUT, is_redis
+from inferq_core.logging import get_logger
 from inferq_core.store.records import StoredResult
 
 CHANNEL_PREFIX = "inferq.reply."
@@ -26,7 +28,7 @@ POLL_SECONDS = 0.5
 # Seconds between two attempts of a listener to subscribe again.
 RECONNECT_SECONDS = 1.0
 
-log = structlog.get_logger(__name__)
+log = get_logger(__name__)
 
 
 def redis_client(broker_url: str) -> redis.Redis:
@@ -34,7 +36,10 @@ def redis_client(broker_url: str) -> redis.Redis:
     url = broker_url
     if url.startswith("redis+socket://"):
         url = "unix://" + url.removeprefix("redis+socket://")
-    options: dict[str, Any] = {"ssl_cert_reqs": "required"} if url.startswith("rediss://") else {}
+    # Whoever calls decides when to try again; redis-py would do so behind their back.
+    options: dict[str, Any] = {"retry": Retry(NoBackoff(), 0)}
+    if url.startswith("rediss://"):
+        options["ssl_cert_reqs"] = "required"
     if not url.startswith("unix://"):
         options["socket_connect_timeout"] = CONNECT_TIMEOUT
     return redis.Redis.from_url(url, **options)

@@ -5,16 +5,15 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 
-import structlog
-
 from inferq_core.broker import Publisher
 from inferq_core.errors import BrokerUnavailable
 from inferq_core.ids import JobId
+from inferq_core.logging import get_logger
 from inferq_core.messages import Limits, group
 from inferq_core.store.contract import Store
 from inferq_core.store.records import Accepted, NewJob, PendingRef
 
-log = structlog.get_logger(__name__)
+log = get_logger(__name__)
 
 # Seconds for which a broker that did not answer is left alone: finding out takes seconds, which no submit should wait
 # for over and over. What is accepted meanwhile is published by the keeper.

@@ -1,10 +1,10 @@
 """The command run in this process, on a home of its own with registered examples."""
 
+import logging
 import sys
 from dataclasses import dataclass
 
 import pytest
-import structlog
 
 from inferq import load_settings
 from inferq.cli.main import main
@@ -55,8 +55,9 @@ def run(home, monkeypatch, capsys):
         captured = capsys.readouterr()
         return Ended(int(code), captured.out, captured.err)
 
+    handlers = logging.root.handlers[:]
     yield call
-    structlog.reset_defaults()
+    logging.root.handlers[:] = handlers
 
 
 @pytest.fixture(scope="session")

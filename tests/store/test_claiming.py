@@ -165,3 +165,12 @@ def test_claims_that_race_share_the_jobs_out(store, store_url, together):
     got = together(claim_all, [(store_url, order, 40) for order in orders])
     assert sorted(job_id for part in got for job_id in part) == ids
     assert {view.attempts for view in map(store.view, ids[::50])} == {1}
+
+
+def test_queued_gives_what_it_takes_to_publish_again(store):
+    waiting = sorted(accepted(store, 2, n_rows=3))
+    _, held = claimed(store, 1)
+    refs = store.queued([*waiting, *held, *finished(store), new_job_id(), "garbage"])
+    assert [(ref.id, ref.model, ref.n_rows, ref.group_limit) for ref in refs] == [
+        (id_, "digits", 3, None) for id_ in waiting
+    ]

@@ -50,7 +50,9 @@ def test_jobs_and_results_of_today_go_to_this_weeks(postgres_store):
         assert home_of(postgres_store, table, job_id).removeprefix(f"{table}_").isdigit()
 
 
-@pytest.mark.parametrize("job_id", ["2c8d6e3d-18b5-4b35-9f9b-e65c8ca9a7b6", str(UUID(int=0)), str(UUID(int=2**128 - 1))])
+@pytest.mark.parametrize(
+    "job_id", ["2c8d6e3d-18b5-4b35-9f9b-e65c8ca9a7b6", str(UUID(int=0)), str(UUID(int=2**128 - 1))]
+)
 def test_any_other_id_goes_to_the_default_and_works_the_same(postgres_store, job_id):
     postgres_store.accept([new_job(id=job_id)])
     assert home_of(postgres_store, "jobs", job_id) == "jobs_default"

@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 from checks import assert_each_succeeded_once, finish, register_model, rows_for
 from harness import wait_for
-from inferq_models.examples import digits
 from misbehaving import POISON, Killer, Raiser, Slow, Stuck
 
 from inferq import JobFailed, State
 from inferq_core.ids import new_job_id
 from inferq_core.messages import Limits
 from inferq_core.store.records import PendingRef
+from inferq_models.examples import digits
 
 
 def test_predictions_equal_the_offline_ones(any_system):
@@ -268,3 +268,13 @@ def test_the_plain_celery_command_works_and_takes_unmerged_tasks(system):
 def test_queued_without_a_worker(system):
     register_model(system, "sum", Raiser())
     assert system.client.submit("sum", rows_for(1)).state() is State.QUEUED
+
+
+def test_a_process_that_dies_before_it_claims_delays_its_jobs_only_a_little(system):
+    register_model(system, "sum", Raiser())
+    rows = rows_for(20)
+    jobs = [system.client.submit("sum", row[None, :]) for row in rows]
+    # No keeper runs: without the recovery nobody would publish these jobs again.
+    worker = system.start_worker(INFERQ_TEST_DIE_BEFORE_CLAIM=str(system.folder / "died"))
+    assert_each_succeeded_once(system, jobs, rows)
+    assert system.deaths(worker) == 1

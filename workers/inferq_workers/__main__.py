@@ -32,7 +32,17 @@ def main() -> int:
         name = f"keeper-{os.getpid()}"
         options = ["-Q", MAINTENANCE_QUEUE, "--pool", "solo", "--beat"]
     app.worker_main(
-        ["--quiet", "worker", "-n", f"{name}@%h", "--without-gossip", "--without-mingle", "-l", settings.log_level, *options]
+        [
+            "--quiet",
+            "worker",
+            "-n",
+            f"{name}@%h",
+            "--without-gossip",
+            "--without-mingle",
+            "-l",
+            settings.log_level,
+            *options,
+        ]
     )
     return 0
 

@@ -16,7 +16,6 @@ from types import MethodType
 from typing import Any
 
 import kombu
-import structlog
 from celery import bootsteps
 from celery.utils.imports import symbol_by_name
 from celery.worker import strategy as celery_strategy
@@ -26,13 +25,14 @@ from celery.worker.state import revoked, task_reserved
 from inferq_core import messages
 from inferq_core.errors import MessageRejected
 from inferq_core.ids import JobId, new_batch_id
+from inferq_core.logging import get_logger
 from inferq_core.states import ErrorCode
 from inferq_workers.batching import Buffer, Buffered
 from inferq_workers.board import Notice
 from inferq_workers.identity import Identity
 from inferq_workers.request import RECOVER_TASK
 
-log = structlog.get_logger(__name__)
+log = get_logger(__name__)
 
 # Rows that a worker buffers per pool process before it stops fetching: enough for the next batch, few enough that
 # interactive work does not wait behind what was fetched before it.
@@ -113,11 +113,11 @@ class Batcher(bootsteps.StartStopStep):
         self._marks[mark] = max(self._marks.get(mark, 0.0), message.published_at)
         self._plan_turn()
 
-    def recover(self, batch_id: str, code: ErrorCode | None, reason: str) -> None:
+    def recover(self, batch_id: str, job_ids: Sequence[JobId], code: ErrorCode | None, reason: str) -> None:
         """Have a pool process take the jobs of a dead batch back; `code` None: without blame."""
         if self._stopping:
             return  # the lease runs out by itself
-        arguments = [[batch_id, code, reason], {}, {}]
+        arguments = [[batch_id, job_ids, code, reason], {}, {}]
         headers = {"argsrepr": f"batch {batch_id}, {code or 'no blame'}"}
         request = self._request(RECOVER_TASK, str(new_batch_id()), arguments, headers, [])
         self._consumer.controller.semaphore.acquire(self._execute, request)
@@ -137,6 +137,7 @@ class Batcher(bootsteps.StartStopStep):
     def _on_slot(self) -> None:
         self._slot_asked = False
         batch = self._buffer.next_batch()
+        self._post()
         if not batch or self._stopping:
             self._consumer.controller.semaphore.release()
             return

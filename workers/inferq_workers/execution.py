@@ -8,11 +8,11 @@ from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 import orjson
-import structlog
 
 from inferq_core.broker import Publisher
 from inferq_core.errors import BrokerUnavailable, StoreUnavailable
 from inferq_core.ids import BatchId, JobId
+from inferq_core.logging import get_logger
 from inferq_core.messages import describe, group
 from inferq_core.notify import Notifier
 from inferq_core.settings import Settings
@@ -32,7 +32,7 @@ from inferq_workers.catalog import Catalog
 from inferq_workers.prediction import predict_batch
 from inferq_workers.pulse import Pulse
 
-log = structlog.get_logger(__name__)
+log = get_logger(__name__)
 Answer = TypeVar("Answer")
 
 # Seconds between tries while the store is away; doubles from the first to the second.
@@ -88,12 +88,15 @@ class Executor:
         self._report(claim, outcomes, completed)
         return describe(model, len(completed.ids))
 
-    def recover(self, batch_id: BatchId, code: ErrorCode | None, reason: str) -> str:
-        """Take the jobs of a dead batch back and publish those that go on."""
+    def recover(self, batch_id: BatchId, job_ids: Sequence[JobId], code: ErrorCode | None, reason: str) -> str:
+        """Take the jobs of a dead batch back and publish those that go on.
+
+        A process that died before it claimed anything leaves no batch: the jobs that are still queued go on as well.
+        """
         patience = self._settings.time_limit
         if code is None:
             released = waiting_for_store(lambda: self._store.release(batch_id), patience)
-            self.publish(released)
+            self.publish(released or self._store.queued(job_ids))
             self._log(batch_id, "batch_released", len(released), [], reason)
             return f"{len(released)} jobs released"
         recovered = waiting_for_store(
@@ -106,7 +109,8 @@ class Executor:
             ),
             patience,
         )
-        self.publish(recovered.requeued)
+        held = recovered.requeued or recovered.failed
+        self.publish(recovered.requeued if held else self._store.queued(job_ids))
         self._log(batch_id, "batch_lost", len(recovered.requeued), recovered.failed, reason)
         return f"{len(recovered.requeued)} jobs requeued, {len(recovered.failed)} failed"
 

@@ -7,17 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import structlog
-
 from inferq_core.broker import Publisher
 from inferq_core.errors import BrokerUnavailable, UnknownModel
+from inferq_core.logging import get_logger
 from inferq_core.messages import Limits, group
 from inferq_core.settings import Settings
 from inferq_core.store.contract import Store
 from inferq_core.store.records import LogEntry, PendingRef
 from inferq_workers.pulse import WORKER_TIMEOUT
 
-log = structlog.get_logger(__name__)
+log = get_logger(__name__)
 
 ROLE = "keeper"
 # Batches, or overdue jobs, that one transaction of a sweep handles.

@@ -6,11 +6,11 @@ the main process.
 
 from __future__ import annotations
 
-import structlog
 from threadpoolctl import threadpool_limits
 
 from inferq_core.broker import Publisher
 from inferq_core.ids import BatchId
+from inferq_core.logging import get_logger
 from inferq_core.notify import Notifier
 from inferq_core.store import open_store
 from inferq_workers.catalog import Catalog
@@ -18,7 +18,7 @@ from inferq_workers.execution import Executor
 from inferq_workers.identity import Identity
 from inferq_workers.pulse import Pulse
 
-log = structlog.get_logger(__name__)
+log = get_logger(__name__)
 
 
 class PoolProcess:

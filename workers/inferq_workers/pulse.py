@@ -8,16 +8,15 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 
-import structlog
-
 from inferq_core.errors import StoreError
 from inferq_core.ids import BatchId
+from inferq_core.logging import get_logger
 from inferq_core.store.contract import Store
 from inferq_core.store.records import WorkerBeat
 from inferq_workers.board import Notice
 from inferq_workers.identity import Identity
 
-log = structlog.get_logger(__name__)
+log = get_logger(__name__)
 
 # Seconds between two heartbeats of a worker, whichever of its processes writes them.
 BEAT_INTERVAL = 2.0

@@ -33,4 +33,5 @@ class BatchRequest(Request):
         # Celery reports one death through several callbacks.
         if self.batcher is not None and not self._recovered:
             self._recovered = True
-            self.batcher.recover(self.id, code, reason)
+            _, job_ids = self.args
+            self.batcher.recover(self.id, job_ids, code, reason)

@@ -30,9 +30,9 @@ def register_tasks(app: Celery) -> None:
         return process.executor().run(BatchId(self.request.id or new_batch_id()), model, job_ids)
 
     @app.task(name=RECOVER_TASK)
-    def recover(batch_id: BatchId, code: str | None, reason: str) -> str:
+    def recover(batch_id: BatchId, job_ids: Sequence[JobId], code: str | None, reason: str) -> str:
         """Take the jobs of a dead batch back."""
-        return process.executor().recover(batch_id, None if code is None else ErrorCode(code), reason)
+        return process.executor().recover(batch_id, job_ids, None if code is None else ErrorCode(code), reason)
 
     def the_keeper() -> Keeper:
         nonlocal keeper

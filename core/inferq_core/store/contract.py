@@ -54,6 +54,9 @@ class Jobs(Protocol):
     def states(self, job_ids: Sequence[JobId]) -> Mapping[JobId, State]:
         """The states of those that exist."""
 
+    def queued(self, job_ids: Sequence[JobId]) -> Sequence[PendingRef]:
+        """Those that no batch holds now, for whoever publishes them again. The others are left out."""
+
     def view(self, job_id: JobId) -> JobView:
         """One job's life. Raises UnknownJob."""
 

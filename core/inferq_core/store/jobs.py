@@ -12,8 +12,8 @@ from inferq_core.errors import UnknownJob
 from inferq_core.ids import BatchId, JobId, parse_job_id
 from inferq_core.states import ErrorCode, Method, Priority, State
 from inferq_core.store import acceptance
-from inferq_core.store.part import Part
-from inferq_core.store.records import Accepted, JobView, NewJob, StoredResult
+from inferq_core.store.part import REF_COLUMNS, Part, pending_ref
+from inferq_core.store.records import Accepted, JobView, NewJob, PendingRef, StoredResult
 from inferq_core.store.sql import one_of
 from inferq_core.store.tables import jobs, pending, results
 
@@ -43,6 +43,16 @@ class JobsPart(Part):
             return {}
         rows = self._database.read(lambda connection: connection.execute(_states(connection, known)).all())
         return {JobId(row.id): State(row.state) for row in rows}
+
+    def queued(self, job_ids: Sequence[JobId]) -> Sequence[PendingRef]:
+        known = [id_ for id_ in map(parse_job_id, job_ids) if id_ is not None]
+
+        def work(connection: Connection) -> list[PendingRef]:
+            wanted = one_of(connection, pending.c.id, known) & pending.c.batch_id.is_(None)
+            rows = connection.execute(select(*REF_COLUMNS).where(wanted).order_by(pending.c.id)).mappings()
+            return [pending_ref(row) for row in rows]
+
+        return self._database.read(work)
 
     def view(self, job_id: JobId) -> JobView:
         known = canonical(job_id)

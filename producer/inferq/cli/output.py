@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from enum import IntEnum
 from typing import Any, NoReturn
 
@@ -25,6 +24,7 @@ from inferq_core.errors import (
     UnknownVersion,
     WaitTimeout,
 )
+from inferq_core.logging import configure_logging
 
 
 class ExitCode(IntEnum):
@@ -73,10 +73,4 @@ def print_json(value: Any) -> None:
 
 def configure_messages() -> None:
     """Warnings of the library go to stderr, so that stdout holds answers only."""
-    structlog.configure(
-        processors=[
-            structlog.stdlib.add_log_level,
-            structlog.processors.KeyValueRenderer(key_order=["level", "event"]),
-        ],
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
-    )
+    configure_logging("WARNING", structlog.processors.KeyValueRenderer(key_order=["level", "event"]))
