@@ -13,6 +13,9 @@ from sqlalchemy import create_engine, make_url, text
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.pool import NullPool
 
+# Tests run side by side: OpenMP threads would only fight for the cores. Read when scikit-learn is imported.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 import inferq_migrations
 from inferq_core.settings import load_settings, redact
 from inferq_core.store import open_store
