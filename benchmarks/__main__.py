@@ -48,7 +48,7 @@ def main() -> int:
     console.print(table)
     load = subprocess.run(["uptime"], capture_output=True, text=True, check=False).stdout.strip()
     console.print(f"machine: {load}")
-    return 0
+    return 0 if figure["met"] else 1
 
 
 def measured(side, jobs):

@@ -16,6 +16,7 @@ import orjson
 
 from inferq_core.errors import MessageRejected
 from inferq_core.ids import JobId, new_batch_id, parse_job_id
+from inferq_core.settings import QUEUE_NAME
 from inferq_core.states import Priority
 from inferq_core.store.records import PendingRef
 
@@ -95,6 +96,8 @@ def decode(body: bytes | str, headers: Mapping[str, Any], store_id: str) -> JobM
             raise MessageRejected(f"message format {fields['format']!r} is not {FORMAT}: upgrade the older side")
         if fields["store"] != store_id:
             raise MessageRejected(f"the message is of store {fields['store']!r}, this worker serves {store_id!r}")
+        if not QUEUE_NAME.fullmatch(fields["queue"]):
+            raise MessageRejected(f"{fields['queue'][:80]!r} is no name of a queue")
         model, ids = orjson.loads(body)[0]
         job_ids = [parse_job_id(text) for text in ids]
         if not isinstance(model, str) or not job_ids or None in job_ids:

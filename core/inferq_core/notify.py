@@ -138,4 +138,12 @@ class ReplyListener:
                 if message["type"] == "subscribe":
                     self._subscribed.set()
                 elif message["type"] == "message":
-                    self._on_results(*decode_results(message["data"]))
+                    self._hand_over(message["data"])
+
+    def _hand_over(self, data: bytes) -> None:
+        try:
+            results, ids = decode_results(data)
+        except (ValueError, TypeError, KeyError) as error:
+            log.warning("reply_damaged", reason=f"{type(error).__name__}: {error}")
+            results, ids = [], []  # the waiting threads look into the store
+        self._on_results(results, ids)

@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from typing import Any
 
-from pydantic import Field, SecretStr, ValidationError
+from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from inferq_core.errors import SettingsError
+
+# What a queue may be called, here, in a model's settings and in messages.
+QUEUE_NAME = re.compile(r"[\w.-]{1,64}")
+# A folder with one of these cannot be written into a URL without surprises.
+_URL_CHARACTERS = frozenset("?#%")
+DAY = 86_400.0
 
 # sockaddr_un holds 108 bytes on Linux, 104 on macOS, the final zero included.
 UNIX_SOCKET_PATH_MAX = 103
@@ -30,23 +37,38 @@ class Settings(BaseSettings):
         default=None, description="SQLAlchemy URL (sqlite or postgresql+psycopg); default: SQLite under `home`"
     )
     artifacts_url: str | None = Field(default=None, description="fsspec URL of the artifacts; default: under `home`")
-    queue: str = Field(default="predictions", description="Queue of models that name none", pattern=r"^[\w.-]{1,64}$")
+    queue: str = Field(
+        default="predictions", description="Queue of models that name none", pattern=f"^{QUEUE_NAME.pattern}$"
+    )
     queues: str = Field(
-        default="predictions", description="Queues that a worker serves, separated by commas", min_length=1
+        default="predictions",
+        description="Queues that a worker serves, separated by commas",
+        pattern=f"^{QUEUE_NAME.pattern}(,{QUEUE_NAME.pattern})*$",
     )
     concurrency: int = Field(default=0, ge=0, description="Pool processes of a worker; 0: one per core")
     max_rows_per_job: int = Field(default=10_000, ge=1, description="Rows that one job may have")
     max_batch_rows: int = Field(default=256, ge=1, description="Rows of a batch, for models that set none")
-    time_limit: float = Field(default=300.0, gt=0, description="Seconds a batch may take, for models that set none")
-    lease: float = Field(default=20.0, ge=1, description="Seconds for which a batch claims its jobs before renewing")
-    sweep_interval: float = Field(default=5.0, gt=0, description="Seconds between two sweeps of the keeper")
+    time_limit: float = Field(
+        default=300.0, gt=0, le=DAY, description="Seconds a batch may take, for models that set none"
+    )
+    lease: float = Field(
+        default=20.0, ge=1, le=DAY, description="Seconds for which a batch claims its jobs before renewing"
+    )
+    sweep_interval: float = Field(default=5.0, gt=0, le=DAY, description="Seconds between two sweeps of the keeper")
     orphan_after: float = Field(
-        default=10.0, gt=0, description="Seconds after which a queued job without a message is published again"
+        default=10.0, gt=0, le=DAY, description="Seconds after which a queued job without a message is published again"
     )
     max_solo_crashes: int = Field(default=2, ge=1, description="Deaths of a process with one job alone before it fails")
     max_attempts: int = Field(default=20, ge=1, description="Claims of one job, whatever ended them, before it fails")
     max_loaded_models: int = Field(default=16, ge=1, description="Model versions that a pool process keeps loaded")
     log_level: str = Field(default="INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$", description="Level of log records")
+
+    @field_validator("home")
+    @classmethod
+    def _fits_a_url(cls, home: Path) -> Path:
+        if found := sorted(_URL_CHARACTERS & set(str(home))):
+            raise ValueError(f"a folder with {' and '.join(found)} in its name cannot be used: choose another")
+        return home
 
     @property
     def home_path(self) -> Path:
@@ -91,7 +113,7 @@ class Settings(BaseSettings):
 
     @property
     def served_queues(self) -> tuple[str, ...]:
-        return tuple(name.strip() for name in self.queues.split(",") if name.strip())
+        return tuple(dict.fromkeys(self.queues.split(",")))
 
     def make_home(self) -> Path:
         """Create `home` (mode 0700). Raises SettingsError when it cannot be written."""
@@ -130,10 +152,13 @@ def load_settings(**overrides: Any) -> Settings:
 
 
 def redact(url: str) -> str:
-    """`url` without its password, for logs and messages."""
-    head, separator, tail = url.rpartition("@")
-    if not separator:
-        return url
-    scheme, _, credentials = head.partition("://")
-    user = credentials.partition(":")[0]
-    return f"{scheme}://{user}:***@{tail}" if ":" in credentials else f"{scheme}://{user}@{tail}"
+    """`url` without its password, and without the values of its query, for logs and messages."""
+    rest, question, query = url.partition("?")
+    if question:
+        query = re.sub(r"=[^&#]*", "=***", query)
+    head, at, tail = rest.rpartition("@")
+    if at:
+        scheme, _, credentials = head.partition("://")
+        user, colon, _ = credentials.partition(":")
+        rest = f"{scheme}://{user}{':***' if colon else ''}@{tail}"
+    return f"{rest}{question}{query}"

@@ -16,6 +16,7 @@ import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
 from inferq_core.errors import ArtifactRejected, RegistrationRefused
+from inferq_core.settings import redact
 from inferq_core.store.records import VersionRecord
 from inferq_models.formats import Format
 
@@ -100,7 +101,10 @@ def read(artifacts_url: str, version: VersionRecord) -> bytes:
 
 
 def _locate(artifacts_url: str, version: VersionRecord) -> tuple[Any, str]:
-    filesystem, root = _open_root(artifacts_url)
+    try:
+        filesystem, root = _open_root(artifacts_url)
+    except Exception as error:
+        raise ArtifactRejected(f"INFERQ_ARTIFACTS_URL={redact(artifacts_url)} cannot be opened: {error}") from error
     wanted = f"{root.rstrip('/')}/{version.model}/{version.digest}.{version.format}"
     safe = _NAME.fullmatch(version.model) and _DIGEST.fullmatch(version.digest) and version.format in set(Format)
     if not safe or filesystem.unstrip_protocol(wanted) != version.uri:
@@ -117,7 +121,7 @@ def _read_patiently(filesystem: Any, path: str, version: VersionRecord) -> bytes
             return bytes(filesystem.cat_file(path))
         except FileNotFoundError:
             raise ArtifactRejected(f"{_title(version)} is missing: there is no {path}. Register it again") from None
-        except OSError as error:
+        except Exception as error:  # whatever a storage client raises: its own errors are not all OSError
             if pause is None:
                 raise ArtifactRejected(f"{_title(version)} cannot be read from {path}: {error}") from error
             time.sleep(pause)

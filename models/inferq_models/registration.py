@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from contextlib import closing, nullcontext
 from dataclasses import dataclass
@@ -13,7 +12,7 @@ import numpy as np
 import sklearn
 
 from inferq_core.errors import ArtifactRejected, InferqError, RegistrationRefused, UnknownModel
-from inferq_core.settings import Settings, load_settings
+from inferq_core.settings import DAY, QUEUE_NAME, Settings, load_settings
 from inferq_core.signature import Signature
 from inferq_core.store import open_store
 from inferq_core.store.contract import Store
@@ -25,7 +24,6 @@ from inferq_models.inputs import build
 from inferq_models.routing import CHAMPION
 from inferq_models.samples import Sample, as_sample, read_csv, spread, stand_in
 
-_QUEUE = re.compile(r"[\w.-]{1,64}")
 # Saved and loaded must agree to this: the same code on the same machine, but sums may run in another order.
 _RELATIVE, _ABSOLUTE = 1e-6, 1e-9
 
@@ -54,12 +52,12 @@ class _Target:
 
     def check(self) -> None:
         artifacts.check_name(self.name)
-        if self.queue is not None and not _QUEUE.fullmatch(self.queue):
+        if self.queue is not None and not QUEUE_NAME.fullmatch(self.queue):
             raise RegistrationRefused(f"queue {self.queue!r}: letters, digits, '_', '.' and '-' only, 64 at most")
         if self.max_batch_rows is not None and self.max_batch_rows < 1:
             raise RegistrationRefused(f"max_batch_rows={self.max_batch_rows}: at least 1 row")
-        if self.time_limit is not None and not self.time_limit > 0:
-            raise RegistrationRefused(f"time_limit={self.time_limit}: more than 0 seconds")
+        if self.time_limit is not None and not 0 < self.time_limit <= DAY:
+            raise RegistrationRefused(f"time_limit={self.time_limit}: more than 0 seconds, at most {DAY:g}")
 
 
 def register(

@@ -78,7 +78,7 @@ def test_the_same_batch_id_after_a_part_was_completed(store):
 
 def test_a_finished_batch_id_never_claims_again(store):
     batch_id, ids = claimed(store, 2)
-    store.release(batch_id)
+    store.release(batch_id, max_attempts=20)
     assert store.claim(batch_id, ids, worker="w", lease=30).jobs == ()
     assert set(store.states(ids).values()) == {State.QUEUED}
 
@@ -150,7 +150,7 @@ def test_a_batch_that_is_over_cannot_be_renewed(store, ended_by):
     if ended_by == "complete":
         store.complete(batch_id, [succeeded(ids[0])], LOG)
     elif ended_by == "release":
-        store.release(batch_id)
+        store.release(batch_id, max_attempts=20)
     elif ended_by == "recover_expired":
         store.recover_expired(max_attempts=20)
     else:

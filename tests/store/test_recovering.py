@@ -1,7 +1,7 @@
 """Batches that end without results: given back, lost, or out of time. Blame is not shared."""
 
 import pytest
-from given import LOG, claim_again, claimed, succeeded
+from given import LOG, accepted, claim_again, claimed, succeeded
 from sqlalchemy import select, update
 
 from inferq_core.ids import new_batch_id
@@ -23,7 +23,7 @@ def outcome_of(store, batch_id):
 class TestRelease:
     def test_jobs_go_back_without_blame(self, store):
         batch_id, ids = claimed(store, 3)
-        refs = store.release(batch_id)
+        refs = store.release(batch_id, max_attempts=20).requeued
         assert {ref.id for ref in refs} == set(ids)
         assert {ref.group_limit for ref in refs} == {None}
         assert set(store.states(ids).values()) == {State.QUEUED}
@@ -32,27 +32,27 @@ class TestRelease:
 
     def test_the_attempt_stays_counted(self, store):
         batch_id, ids = claimed(store)
-        store.release(batch_id)
+        store.release(batch_id, max_attempts=20)
         assert claim_again(store, ids)[1].jobs[0].attempt == 2
 
     def test_only_what_is_still_held(self, store):
         batch_id, ids = claimed(store, 3)
         store.complete(batch_id, [succeeded(ids[0])], LOG)
-        assert {ref.id for ref in store.release(batch_id)} == set(ids[1:])
+        assert {ref.id for ref in store.release(batch_id, max_attempts=20).requeued} == set(ids[1:])
         assert store.state(ids[0]) is State.SUCCEEDED
 
     def test_again_or_of_an_unknown_batch_gives_nothing(self, store):
         batch_id, ids = claimed(store)
-        store.release(batch_id)
+        store.release(batch_id, max_attempts=20)
         _, claim = claim_again(store, ids)
         assert len(claim.jobs) == 1
-        assert store.release(batch_id) == ()
-        assert store.release(new_batch_id()) == ()
+        assert store.release(batch_id, max_attempts=20).requeued == ()
+        assert store.release(new_batch_id(), max_attempts=20).requeued == ()
         assert store.state(ids[0]) is State.RUNNING
 
     def test_it_is_published_anew(self, store):
         batch_id, (job_id,) = claimed(store)
-        assert store.release(batch_id)[0].published_at > store.view(job_id).created_at
+        assert store.release(batch_id, max_attempts=20).requeued[0].published_at > store.view(job_id).created_at
 
 
 class TestRecover:
@@ -113,7 +113,7 @@ class TestRecover:
 
     def test_a_released_batch_carries_no_blame(self, store):
         batch_id, ids = claimed(store, 2)
-        store.release(batch_id)
+        store.release(batch_id, max_attempts=20)
         assert lose(store, batch_id).requeued == ()
         assert len(claim_again(store, ids)[1].jobs) == 2
 
@@ -181,3 +181,24 @@ class TestRecoverExpired:
         everything = [id_ for _ in range(4) for id_ in claimed(store, 200, lease=-5)[1]]
         refs = store.recover_expired(max_attempts=20)
         assert sorted(ref.id for ref in refs) == sorted(everything)
+
+
+def test_released_too_often_a_job_ends(store):
+    batch_id, ids = claimed(store, 2)
+    released = store.release(batch_id, max_attempts=1)
+    assert sorted(released.failed) == sorted(ids)
+    assert released.requeued == []
+    assert {result.error_code for result in store.results(ids).values()} == {ErrorCode.WORKER_LOST}
+
+
+def test_jobs_whose_leases_keep_running_out_are_separated(store):
+    """A job that takes the whole worker with it leaves nobody to blame it; its neighbours must not end with it."""
+    ids = accepted(store, 8)
+    limits = []
+    for _ in range(6):
+        claim = store.claim(new_batch_id(), ids, worker="w", lease=-1)
+        assert claim.jobs
+        refs = store.recover_expired(max_attempts=20)
+        ids = [ref.id for ref in refs]
+        limits.append(refs[0].group_limit)
+    assert limits == [None, None, 4, 2, 1, 1]

@@ -175,7 +175,7 @@ class TestOrphansOfAnEmptyQueue:
         published(store, [job_id], seconds_ago=11)
         store.take_orphans(**self.EMPTY)
         batch_id, _ = claim_again(store, [job_id])
-        store.release(batch_id)
+        store.release(batch_id, max_attempts=20)
         published(store, [job_id], seconds_ago=11)
         assert len(store.take_orphans(**self.EMPTY)) == 1
 

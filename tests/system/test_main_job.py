@@ -2,11 +2,13 @@
 
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 from checks import assert_each_succeeded_once, finish, register_model, rows_for
 from harness import wait_for
@@ -180,20 +182,35 @@ def test_a_restarted_broker_is_waited_for(system):
 
 
 def test_a_frozen_process_loses_its_lease_and_answers_nothing(system):
-    register_model(system, "sum", Slow(2.0))
+    register_model(system, "sum", Slow(4.0))
     system.start_keeper()
     worker = system.start_worker()
     processes = system.pool_processes(worker)
     rows = rows_for(1)
     job = system.client.submit("sum", rows)
     wait_for(lambda: job.state() is State.RUNNING, timeout=60, what="the batch in flight")
-    for process in processes:
-        process.suspend()
+    freeze(system, processes)
     wait_for(lambda: job.state() is State.QUEUED, timeout=60, what="the lease to run out")
     for process in processes:
         process.resume()
     results = assert_each_succeeded_once(system, [job], rows)
     assert results[job.id].attempt == 2
+
+
+def freeze(system, processes):
+    """Suspend the processes, outside their transactions: SQLite has one writer, and a frozen one stops all others."""
+    while True:
+        for process in processes:
+            process.suspend()
+        try:
+            with sqlite3.connect(system.settings.home_path / "inferq.db", timeout=0, isolation_level=None) as probe:
+                probe.execute("BEGIN IMMEDIATE")
+                probe.execute("ROLLBACK")
+        except sqlite3.OperationalError:
+            for process in processes:
+                process.resume()
+        else:
+            return
 
 
 def test_a_message_that_comes_twice_is_answered_once(system):
@@ -278,3 +295,57 @@ def test_a_process_that_dies_before_it_claims_delays_its_jobs_only_a_little(syst
     worker = system.start_worker(INFERQ_TEST_DIE_BEFORE_CLAIM=str(system.folder / "died"))
     assert_each_succeeded_once(system, jobs, rows)
     assert system.deaths(worker) == 1
+
+
+def test_a_message_lost_under_load_is_published_again(system):
+    """The queue is never silent here: that its place in the queue has passed is what tells."""
+    register_model(system, "sum", Raiser())
+    register_model(system, "slow", Slow(0.4), max_batch_rows=1)
+    rows = rows_for(1)
+    job = system.client.submit("sum", rows)
+    assert sum(system.broker.client.rpop(key) is not None for key in system.broker.client.keys("predictions*")) == 1
+    load = [system.client.submit("slow", rows) for _ in range(30)]
+    system.start_keeper()
+    system.start_worker()
+
+    def more_load_until_published_again():
+        load.append(system.client.submit("slow", rows))
+        return any(entry.fields.get("republished") for _, entry in system.store.read() if entry.event == "sweep")
+
+    wait_for(more_load_until_published_again, timeout=60, what="the job published again")
+    assert State.QUEUED in system.states(load).values(), "the load went on all the time"
+    result = job.result(timeout=60)
+    assert (result.outputs, result.attempt) == ([float(rows.sum())], 1)
+    finish(system, load)
+
+
+def test_a_store_that_is_away_is_not_blamed_on_the_job(system):
+    register_model(system, "sum", Slow(0.5), time_limit=2.0)
+    worker = system.start_worker()
+    system.start_keeper()
+    rows = rows_for(1)
+    job = system.client.submit("sum", rows)
+    wait_for(lambda: job.state() is State.RUNNING, timeout=60, what="the batch in flight")
+    with sqlite3.connect(system.settings.home_path / "inferq.db", isolation_level=None) as writer:
+        writer.execute("BEGIN IMMEDIATE")
+        wait_for(lambda: "Hard time limit" in worker.log.read_text(), timeout=60, what="the time limit")
+        writer.execute("ROLLBACK")
+    results = assert_each_succeeded_once(system, [job], rows)
+    assert results[job.id].attempt > 1
+    assert any(entry.event == "batch_released" for _, entry in system.store.read())
+
+
+def test_artifacts_that_cannot_be_reached_end_their_jobs(system):
+    register_model(system, "sum", Raiser())
+    worker = system.start_worker(INFERQ_ARTIFACTS_URL="nosuch://bucket/models")
+    with pytest.raises(JobFailed, match="INFERQ_ARTIFACTS_URL") as caught:
+        system.client.submit("sum", rows_for(1)).result(timeout=60)
+    assert caught.value.code == "artifact_rejected"
+    assert worker.poll() is None
+
+
+def test_a_keeper_without_its_beat_ends(system):
+    keeper = system.start_keeper()
+    beat = wait_for(lambda: psutil.Process(keeper.pid).children(), timeout=60, what="beat")[0]
+    beat.kill()
+    assert keeper.wait(60) != 0

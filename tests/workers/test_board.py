@@ -36,3 +36,19 @@ def test_marks_that_do_not_fit_are_left_out_oldest_first():
     read = board.read()
     assert 0 < len(read.marks) < len(marks)
     assert max(read.marks.values()) == max(marks.values())
+
+
+def test_names_that_do_not_fit_are_left_out_and_writing_ends():
+    board = Board()
+    board.write(Notice("w", 1, 1, False, {("q" * SIZE, 0): 1.0}, {"q" * SIZE: 1}))
+    read = board.read()
+    assert (read.worker, read.marks, read.buffered) == ("w", {}, {})
+
+
+def test_only_a_process_that_is_storing_shows_as_storing():
+    board = Board()
+    assert not board.is_storing(os.getpid())
+    with board.storing():
+        assert board.is_storing(os.getpid())
+        assert not board.is_storing(os.getpid() + 1)
+    assert not board.is_storing(os.getpid())

@@ -6,6 +6,8 @@ import argparse
 import os
 import sys
 
+from celery.bin.celery import celery as celery_command
+
 from inferq_core.errors import InferqError
 from inferq_core.settings import load_settings
 
@@ -31,8 +33,10 @@ def main() -> int:
     else:
         name = f"keeper-{os.getpid()}"
         options = ["-Q", MAINTENANCE_QUEUE, "--pool", "solo", "--beat"]
-    app.worker_main(
-        [
+    # As `app.worker_main` does, which drops the exit code.
+    celery_command.params[0].default = app
+    code = celery_command.main(
+        args=[
             "--quiet",
             "worker",
             "-n",
@@ -42,9 +46,10 @@ def main() -> int:
             "-l",
             settings.log_level,
             *options,
-        ]
+        ],
+        standalone_mode=False,
     )
-    return 0
+    return int(code or 0)
 
 
 if __name__ == "__main__":

@@ -6,12 +6,13 @@ import os
 import sys
 from typing import Any
 
-from celery import Celery, platforms, signals
+from celery import Celery, bootsteps, platforms, signals
 from celery.beat import Scheduler
+from celery.worker import state
 
 from inferq_core import broker
 from inferq_core.errors import InferqError
-from inferq_core.logging import configure_logging
+from inferq_core.logging import configure_logging, get_logger
 from inferq_core.settings import Settings, load_settings
 from inferq_workers import process
 from inferq_workers.consumer import Batcher
@@ -27,7 +28,10 @@ WORKER_LOST_WAIT = 0.5
 # Seconds a new pool process may take to start; Celery's 4 s kill replacements on a busy machine in an endless loop.
 PROCESS_ALIVE_TIMEOUT = 120.0
 PREPARE_INTERVAL = 3600.0
+WATCH_BEAT_INTERVAL = 1.0
 EXIT_UNAVAILABLE = 3
+
+log = get_logger(__name__)
 
 
 class KeeperScheduler(Scheduler):
@@ -36,6 +40,19 @@ class KeeperScheduler(Scheduler):
     def setup_schedule(self) -> None:
         platforms.set_pdeathsig("SIGKILL")
         super().setup_schedule()
+
+
+class WatchBeat(bootsteps.StartStopStep):
+    """A keeper whose beat died would live on and do nothing: it ends instead, for its supervisor to start again."""
+
+    def register_with_event_loop(self, worker: Any, hub: Any) -> None:
+        if getattr(worker, "beat", None) is not None:
+            hub.call_repeatedly(WATCH_BEAT_INTERVAL, self._check, worker)
+
+    def _check(self, worker: Any) -> None:
+        if not worker.beat.is_alive():
+            log.error("beat_died", exit_code=worker.beat.exitcode)
+            state.should_stop = EXIT_UNAVAILABLE
 
 
 def make_app(settings: Settings) -> Celery:
@@ -68,6 +85,7 @@ def make_app(settings: Settings) -> Celery:
         app.conf.worker_concurrency = settings.concurrency
     app.inferq = None  # the worker's Identity, set when it starts
     app.steps["consumer"].add(Batcher)
+    app.steps["worker"].add(WatchBeat)
     register_tasks(app)
     _connect_signals(app, settings)
     return app

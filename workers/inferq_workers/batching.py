@@ -7,6 +7,7 @@ A message that is larger than the limit by itself (one job of many rows) is a ba
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -58,8 +59,9 @@ class Buffer(Generic[Handle]):
             return []
         kind = min(self._waiting, key=lambda kind: (kind.priority, self._waiting[kind][0].order))
         waiting = self._waiting[kind]
-        batch = [waiting.popleft()]
-        while waiting and _fits(batch, waiting[0]):
+        batch: list[Buffered[Handle]] = []
+        room = _Room()
+        while waiting and room.takes(waiting[0].message):
             batch.append(waiting.popleft())
         if not waiting:
             del self._waiting[kind]
@@ -80,9 +82,19 @@ class Buffer(Generic[Handle]):
         return rows
 
 
-def _fits(batch: Sequence[Buffered[Handle]], entry: Buffered[Handle]) -> bool:
-    members = [*(member.message for member in batch), entry.message]
-    if sum(message.n_rows for message in members) > min(message.limits.max_batch_rows for message in members):
-        return False
-    limits = [message.group_limit for message in members if message.group_limit is not None]
-    return not limits or sum(len(message.job_ids) for message in members) <= min(limits)
+class _Room:
+    """What may still join a batch."""
+
+    def __init__(self) -> None:
+        self._rows = self._jobs = 0
+        self._max_rows = self._max_jobs = math.inf
+
+    def takes(self, message: JobMessage) -> bool:
+        """Whether the message may join; it has joined then. The first one always may."""
+        rows, jobs = self._rows + message.n_rows, self._jobs + len(message.job_ids)
+        max_rows = min(self._max_rows, message.limits.max_batch_rows)
+        max_jobs = self._max_jobs if message.group_limit is None else min(self._max_jobs, message.group_limit)
+        if self._jobs and (rows > max_rows or jobs > max_jobs):
+            return False
+        self._rows, self._jobs, self._max_rows, self._max_jobs = rows, jobs, max_rows, max_jobs
+        return True

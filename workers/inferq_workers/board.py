@@ -8,17 +8,21 @@ see it as well. There is one writer; a checksum tells readers of a half-written 
 from __future__ import annotations
 
 import mmap
+import os
 import struct
 import time
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 import orjson
+from billiard.process import current_process
 
 SIZE = 1 << 16
 _HEAD = struct.Struct("<II")
+_SLOT = struct.Struct("<I")
 # A reader that meets a half-written value looks again this often; writing takes microseconds.
 _TRIES = 50
 
@@ -36,21 +40,38 @@ class Notice:
 
 
 class Board:
-    """One page of shared memory with the newest Notice."""
+    """Shared memory: a page with the newest Notice, and a slot per pool process that says whether it is storing."""
 
     def __init__(self) -> None:
         self._page = mmap.mmap(-1, SIZE)
+        self._slots = mmap.mmap(-1, SIZE)
         self.write(Notice())
 
+    @contextmanager
+    def storing(self) -> Iterator[None]:
+        """In a pool process: the prediction is made, and what takes time now is the store, not the model."""
+        slot = _SLOT.size * (getattr(current_process(), "index", 0) % (SIZE // _SLOT.size))
+        self._slots[slot : slot + _SLOT.size] = _SLOT.pack(os.getpid())
+        try:
+            yield
+        finally:
+            self._slots[slot : slot + _SLOT.size] = _SLOT.pack(0)
+
+    def is_storing(self, pid: int) -> bool:
+        """Whether that pool process is, or died, while it was storing."""
+        return any(holder == pid for (holder,) in _SLOT.iter_unpack(self._slots[:]))
+
     def write(self, notice: Notice) -> None:
-        """Replace the notice. Marks that do not fit are left out, oldest first."""
+        """Replace the notice. What does not fit is left out: the oldest marks, and then queues."""
         marks = sorted(((queue, priority, at) for (queue, priority), at in notice.marks.items()), key=lambda m: -m[2])
+        buffered = list(notice.buffered.items())
         while True:
-            fields = [notice.worker, notice.pid, notice.concurrency, notice.stopping, marks, dict(notice.buffered)]
+            fields = [notice.worker, notice.pid, notice.concurrency, notice.stopping, marks, dict(buffered)]
             data = orjson.dumps(fields)
             if len(data) + _HEAD.size <= SIZE:
                 break
             marks = marks[: len(marks) // 2]
+            buffered = buffered if marks else buffered[: len(buffered) // 2]
         self._page[_HEAD.size : _HEAD.size + len(data)] = data
         self._page[: _HEAD.size] = _HEAD.pack(len(data), zlib.crc32(data))
 

@@ -122,6 +122,9 @@ class Batcher(bootsteps.StartStopStep):
         request = self._request(RECOVER_TASK, str(new_batch_id()), arguments, headers, [])
         self._consumer.controller.semaphore.acquire(self._execute, request)
 
+    def is_storing(self, pid: int) -> bool:
+        return self._identity.board.is_storing(pid)
+
     def _plan_turn(self) -> None:
         if not self._turn_planned:
             self._turn_planned = True
@@ -136,11 +139,11 @@ class Batcher(bootsteps.StartStopStep):
 
     def _on_slot(self) -> None:
         self._slot_asked = False
-        batch = self._buffer.next_batch()
-        self._post()
-        if not batch or self._stopping:
+        batch = [] if self._stopping else self._buffer.next_batch()
+        if not batch:
             self._consumer.controller.semaphore.release()
             return
+        self._post()
         self._execute(self._batch_request(batch))
         if self._buffer:
             self._plan_turn()
@@ -234,7 +237,10 @@ def strategy(task: Any, app: Any, consumer: Any) -> Callable[..., Any]:
     def on_message(message: kombu.Message, body: Any, ack: Any, reject: Any, callbacks: Any) -> None:
         headers = message.headers
         if body is not None or headers.get("eta") or headers.get("id") in revoked:
-            default(message, body, ack, reject, callbacks)
+            if _store_of(headers) in (None, store_id):
+                default(message, body, ack, reject, callbacks)
+            else:
+                set_aside(message, f"the message is of store {_store_of(headers)!r}")
             return
         try:
             parsed = messages.decode(message.body, headers, store_id)
@@ -244,6 +250,11 @@ def strategy(task: Any, app: Any, consumer: Any) -> Callable[..., Any]:
         consumer.batcher.put(parsed, Delivery(message, ack, reject))
 
     return on_message
+
+
+def _store_of(headers: dict[str, Any]) -> Any:
+    fields = headers.get(messages.HEADER)
+    return fields.get("store") if isinstance(fields, dict) else None
 
 
 def set_aside(message: kombu.Message, reason: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections import defaultdict
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from typing import TypeVar
 
 import orjson
@@ -53,6 +54,7 @@ class Executor:
         pulse: Pulse,
         settings: Settings,
         worker: str,
+        storing: Callable[[], AbstractContextManager[None]],
     ) -> None:
         self._store = store
         self._catalog = catalog
@@ -61,27 +63,29 @@ class Executor:
         self._pulse = pulse
         self._settings = settings
         self._worker = worker
+        self._storing = storing
 
     def run(self, batch_id: BatchId, model: str, job_ids: Sequence[JobId]) -> str:
         """Execute the batch; says in words what happened.
 
-        Raises StoreUnavailable when the store stays away longer than the batch's time limit allows.
+        Raises StoreUnavailable when the store stays away for longer than the default time limit.
         """
         patience = self._settings.time_limit
         claim = waiting_for_store(
             lambda: self._store.claim(batch_id, job_ids, worker=self._worker, lease=self._settings.lease), patience
         )
-        self.publish(claim.refused)
-        self._report_unknown(batch_id, job_ids, claim)
-        if not claim.jobs:
-            return f"{describe(model, 0)}: nothing left to do"
-        self._pulse.hold(batch_id)
+        self._pulse.hold(batch_id if claim.jobs else None)
         try:
+            self.publish(claim.refused)
+            self._report_unknown(batch_id, job_ids, claim)
+            if not claim.jobs:
+                return f"{describe(model, 0)}: nothing left to do"
             started = time.monotonic()
             outcomes = predict_batch(claim.jobs, self._catalog)
             seconds = time.monotonic() - started
             batch = BatchLog(len(claim.jobs), sum(job.n_rows for job in claim.jobs), seconds)
-            completed = waiting_for_store(lambda: self._store.complete(batch_id, outcomes, batch), patience)
+            with self._storing():
+                completed = waiting_for_store(lambda: self._store.complete(batch_id, outcomes, batch), patience)
         finally:
             self._pulse.hold(None)
         self._notify(claim, outcomes, completed)
@@ -95,10 +99,12 @@ class Executor:
         """
         patience = self._settings.time_limit
         if code is None:
-            released = waiting_for_store(lambda: self._store.release(batch_id), patience)
-            self.publish(released or self._store.queued(job_ids))
-            self._log(batch_id, "batch_released", len(released), [], reason)
-            return f"{len(released)} jobs released"
+            # Not published: whatever went wrong is likely to go wrong again at once. The keeper does it with back-off.
+            released = waiting_for_store(
+                lambda: self._store.release(batch_id, max_attempts=self._settings.max_attempts), patience
+            )
+            self._log(batch_id, "batch_released", len(released.requeued), released.failed, reason)
+            return f"{len(released.requeued)} jobs released, {len(released.failed)} failed"
         recovered = waiting_for_store(
             lambda: self._store.recover(
                 batch_id,

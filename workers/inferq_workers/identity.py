@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 import socket
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -33,4 +34,5 @@ def identify(settings: Settings, queues: Sequence[str]) -> Identity:
         store_id = store.store_id
     finally:
         store.close()
-    return Identity(f"{host}:{os.getpid()}", host, tuple(queues), store_id, settings, Board())
+    # A container that restarts has the host name and the pid of the one before.
+    return Identity(f"{host}:{os.getpid()}:{secrets.token_hex(4)}", host, tuple(queues), store_id, settings, Board())

@@ -9,6 +9,7 @@ from __future__ import annotations
 from threadpoolctl import threadpool_limits
 
 from inferq_core.broker import Publisher
+from inferq_core.errors import InferqError
 from inferq_core.ids import BatchId
 from inferq_core.logging import get_logger
 from inferq_core.notify import Notifier
@@ -39,6 +40,7 @@ class PoolProcess:
             self._pulse,
             identity.settings,
             identity.worker,
+            identity.board.storing,
         )
 
     def start(self) -> None:
@@ -64,10 +66,11 @@ _current: PoolProcess | None = None
 
 
 def begin(identity: Identity) -> None:
-    """Make this process's PoolProcess."""
-    global _current  # noqa: PLW0603 - Celery's tasks are reached by name, not by reference
-    _current = PoolProcess(identity)
-    _current.start()
+    """Make this process's PoolProcess. What fails now is tried again by the first batch: no process stays useless."""
+    try:
+        executor(identity)
+    except InferqError as error:
+        log.warning("process_start_failed", reason=str(error))
 
 
 def end() -> None:
@@ -75,6 +78,11 @@ def end() -> None:
         _current.stop()
 
 
-def executor() -> Executor:
-    assert _current is not None, "tasks run in pool processes only"
+def executor(identity: Identity) -> Executor:
+    """The executor of this process. Raises StoreError, SettingsError while it cannot be made."""
+    global _current  # noqa: PLW0603 - Celery's tasks are reached by name, not by reference
+    if _current is None:
+        made = PoolProcess(identity)
+        made.start()
+        _current = made
     return _current.executor

@@ -8,7 +8,6 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 
-from inferq_core.errors import StoreError
 from inferq_core.ids import BatchId
 from inferq_core.logging import get_logger
 from inferq_core.store.contract import Store
@@ -54,8 +53,8 @@ class Pulse:
         while True:
             try:
                 self._tick()
-            except StoreError as error:
-                log.warning("heartbeat_failed", worker=self._identity.worker, reason=str(error))
+            except Exception as error:  # noqa: BLE001 - the thread must live: without it every lease is lost
+                log.warning("heartbeat_failed", worker=self._identity.worker, reason=f"{type(error).__name__}: {error}")
             if self._stopping.wait(interval):
                 return
 

@@ -20,9 +20,14 @@ class BatchRequest(Request):
 
     def on_failure(self, exc_info: Any, send_failed_event: bool = True, return_ok: bool = False) -> None:  # noqa: FBT001, FBT002
         super().on_failure(exc_info, send_failed_event=send_failed_event, return_ok=return_ok)
+        if self.batcher is None:
+            return  # an unmerged task: the lease of its batch runs out
         error = exc_info.exception
         error = getattr(error, "exc", error)
-        if isinstance(error, TimeLimitExceeded):
+        if isinstance(error, TimeLimitExceeded) and self.batcher.is_storing(self.worker_pid):
+            # The model was in time; the store was not.
+            self._recover(None, "the store did not take the results within the batch's time limit")
+        elif isinstance(error, TimeLimitExceeded):
             self._recover(ErrorCode.TIME_LIMIT, f"the batch took longer than its time limit of {self.time_limits[0]} s")
         elif isinstance(error, (WorkerLostError, SystemExit)):
             self._recover(ErrorCode.WORKER_LOST, f"the process that ran it died: {error}")
@@ -31,7 +36,7 @@ class BatchRequest(Request):
 
     def _recover(self, code: ErrorCode | None, reason: str) -> None:
         # Celery reports one death through several callbacks.
-        if self.batcher is not None and not self._recovered:
+        if not self._recovered:
             self._recovered = True
             _, job_ids = self.args
             self.batcher.recover(self.id, job_ids, code, reason)

@@ -27,12 +27,14 @@ def register_tasks(app: Celery) -> None:
     @app.task(name=PREDICT_TASK, bind=True, Strategy="inferq_workers.consumer:strategy", Request=BatchRequest)
     def predict(self: Any, model: str, job_ids: Sequence[JobId]) -> str:
         """Answer the jobs. Its own id is the batch id, so it works unmerged as well."""
-        return process.executor().run(BatchId(self.request.id or new_batch_id()), model, job_ids)
+        return process.executor(app.inferq).run(BatchId(self.request.id or new_batch_id()), model, job_ids)
 
     @app.task(name=RECOVER_TASK)
     def recover(batch_id: BatchId, job_ids: Sequence[JobId], code: str | None, reason: str) -> str:
         """Take the jobs of a dead batch back."""
-        return process.executor().recover(batch_id, job_ids, None if code is None else ErrorCode(code), reason)
+        return process.executor(app.inferq).recover(
+            batch_id, job_ids, None if code is None else ErrorCode(code), reason
+        )
 
     def the_keeper() -> Keeper:
         nonlocal keeper

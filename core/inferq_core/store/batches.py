@@ -35,14 +35,16 @@ class BatchesPart(Part):
     def complete(self, batch_id: BatchId, outcomes: Sequence[Outcome], log: BatchLog) -> Completed:
         return self._database.write(lambda connection: completion.complete(connection, batch_id, outcomes, log))
 
-    def release(self, batch_id: BatchId) -> Sequence[PendingRef]:
-        def work(connection: Connection) -> Sequence[PendingRef]:
+    def release(self, batch_id: BatchId, *, max_attempts: int) -> Recovered:
+        def work(connection: Connection) -> Recovered:
             if not lock_batch(connection, batch_id):
-                return ()
+                return Recovered((), ())
             now = read_clock(connection)
-            requeued = requeue(connection, pending.c.batch_id == batch_id, now)
+            mine = one_of(connection, pending.c.id, held_by(connection, [batch_id]))
+            failed = end_exhausted(connection, mine, max_attempts, now)
+            requeued = requeue(connection, mine, now)
             finish(connection, [batch_id], "released", now)
-            return requeued
+            return Recovered(requeued, failed)
 
         return self._database.write(work)
 
@@ -86,6 +88,14 @@ def requeue(connection: Connection, which: ColumnElement[bool], now: float) -> l
         update(pending).where(which).values(batch_id=None, published_at=now, republished=0).returning(*REF_COLUMNS)
     ).mappings()
     return sorted((pending_ref(row) for row in rows), key=lambda ref: ref.id)
+
+
+def end_exhausted(connection: Connection, which: ColumnElement[bool], max_attempts: int, now: float) -> list[JobId]:
+    """End those of the jobs that were claimed too often, whatever ended each claim."""
+    message = f"its batches ended without a result {max_attempts} times"
+    exhausted = which & (pending.c.attempts >= max_attempts)
+    code = ErrorCode.WORKER_LOST
+    return completion.end(connection, exhausted, state=State.FAILED, code=code, message=message, now=now)
 
 
 def finish(connection: Connection, batch_ids: Sequence[str], outcome: str, now: float) -> None:

@@ -101,10 +101,11 @@ class Batches(Protocol):
         Jobs of the batch that `outcomes` leaves out stay held.
         """
 
-    def release(self, batch_id: BatchId) -> Sequence[PendingRef]:
+    def release(self, batch_id: BatchId, *, max_attempts: int) -> Recovered:
         """Give the batch's jobs back to the queue without blame (shutdown, an error that is not theirs).
 
-        They get `published_at` = now: the caller publishes them. A batch that is finished has none. Durable.
+        Jobs with `max_attempts` claims end as FAILED, `worker_lost`; the others get `published_at` = now and are
+        published by the caller, or by the keeper as orphans. A batch that is finished has none. Durable.
         """
 
     def recover(
@@ -127,7 +128,9 @@ class Upkeep(Protocol):
     def recover_expired(self, *, max_attempts: int, limit: int = 500) -> Sequence[PendingRef]:
         """Give back the jobs of at most `limit` batches whose lease ran out, without blame.
 
-        Jobs with `max_attempts` claims end as FAILED, `worker_lost`. Requeued jobs get `published_at` = now.
+        Jobs with `max_attempts` claims end as FAILED, `worker_lost`. From the third claim on, jobs get `group_limit` =
+        half of their batch, so that the one that takes its worker with it ends up alone. Requeued jobs get
+        `published_at` = now.
         """
 
     def expire_overdue(self, *, limit: int = 500) -> int:

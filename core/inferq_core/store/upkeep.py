@@ -11,7 +11,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from inferq_core.states import ErrorCode, State
 from inferq_core.store import partitions
-from inferq_core.store.batches import finish, held_by, requeue
+from inferq_core.store.batches import end_exhausted, finish, held_by, requeue
 from inferq_core.store.completion import end
 from inferq_core.store.fleet import FleetPart, buffered_rows, newest_marks
 from inferq_core.store.part import REF_COLUMNS, pending_ref
@@ -21,8 +21,10 @@ from inferq_core.store.tables import batches, leases, pending
 
 # SQLite lets one process write at a time: a sweep must not keep the others waiting.
 SWEEP_ROWS = {"sqlite": 500, "postgresql": 10_000}
-# 2 ** 16 times ten seconds is a week; doubling further would only overflow.
-MAX_DOUBLINGS = 16
+# 2 ** 5 times ten seconds is five minutes: however often publishing failed, a healthy system gets to the job soon.
+MAX_DOUBLINGS = 5
+# Two lost leases are bad luck (a deployment, a host); from the third on the job may be what ends its worker.
+SUSPECT_ATTEMPTS = 3
 
 
 class UpkeepPart(FleetPart):
@@ -131,17 +133,19 @@ def _recover_some(connection: Connection, max_attempts: int, limit: int) -> _Rec
     if not batch_ids:
         return _Recovered(0, [])
     held = one_of(connection, pending.c.id, held_by(connection, batch_ids))
-    end(
-        connection,
-        held & (pending.c.attempts >= max_attempts),
-        state=State.FAILED,
-        code=ErrorCode.WORKER_LOST,
-        message=f"its batches ended without a result {max_attempts} times",
-        now=now,
-    )
+    end_exhausted(connection, held, max_attempts, now)
+    _separate_suspects(connection, held)
     requeued = requeue(connection, held, now)
     finish(connection, batch_ids, "expired", now)
     return _Recovered(len(batch_ids), requeued)
+
+
+def _separate_suspects(connection: Connection, held: ColumnElement[bool]) -> None:
+    """Halve the groups of jobs whose leases keep running out, so that the one at fault ends up alone."""
+    half = select((batches.c.n_open + 1) // 2).where(batches.c.id == pending.c.batch_id).scalar_subquery()
+    limit = case((pending.c.group_limit < half, pending.c.group_limit), else_=half)
+    suspects = held & (pending.c.attempts >= SUSPECT_ATTEMPTS)
+    connection.execute(update(pending).where(suspects).values(group_limit=limit))
 
 
 def _published_before(connection: Connection, queue: str, *, silent: bool) -> ColumnElement[Any] | None:

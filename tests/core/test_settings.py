@@ -1,0 +1,56 @@
+"""Settings: what is taken, what is refused, and what never shows."""
+
+import pytest
+
+from inferq_core.errors import SettingsError
+from inferq_core.settings import load_settings, redact
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("lease", "inf"),
+        ("lease", "nan"),
+        ("time_limit", "inf"),
+        ("time_limit", "0"),
+        ("queues", " , "),
+        ("queues", ""),
+        ("queue", "a b"),
+        ("home", "/tmp/what?"),
+        ("home", "/tmp/50%20"),
+        ("concurrency", "-1"),
+        ("log_level", "loud"),
+    ],
+)
+def test_a_wrong_value_is_refused_by_name(name, value, monkeypatch):
+    monkeypatch.setenv(f"INFERQ_{name.upper()}", value)
+    with pytest.raises(SettingsError, match=f"INFERQ_{name.upper()}="):
+        load_settings()
+
+
+def test_a_home_too_long_for_a_socket_is_one_clear_line(tmp_path):
+    with pytest.raises(SettingsError, match="too long for a unix socket"):
+        _ = load_settings(home=tmp_path / ("x" * 120)).broker
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("redis://localhost:6379/0", "redis://localhost:6379/0"),
+        ("redis://:hunter2@localhost/0", "redis://:***@localhost/0"),
+        ("rediss://user:hunter2@host:1/0", "rediss://user:***@host:1/0"),
+        ("postgresql+psycopg://u:hunter2@h/db", "postgresql+psycopg://u:***@h/db"),
+        ("postgresql+psycopg://u:p@ss:hunter2@h/db", "postgresql+psycopg://u:***@h/db"),
+        ("postgresql+psycopg://h/db?user=u&password=hunter2", "postgresql+psycopg://h/db?user=***&password=***"),
+        ("redis://h/0?password=hunter2", "redis://h/0?password=***"),
+        ("sqlite:////var/lib/inferq.db", "sqlite:////var/lib/inferq.db"),
+    ],
+)
+def test_passwords_do_not_show(url, shown):
+    assert redact(url) == shown
+
+
+def test_secrets_do_not_show_in_the_settings_themselves():
+    settings = load_settings(broker_url="redis://:hunter2@h/0", store_url="postgresql+psycopg://u:hunter2@h/db")
+    assert "hunter2" not in repr(settings)
+    assert settings.environment()["INFERQ_BROKER_URL"] == "redis://:hunter2@h/0"
