@@ -6,12 +6,11 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable
 
-from inferq_models.loader import LoadedModel, load
-
 from inferq_core.messages import Limits
 from inferq_core.settings import Settings
 from inferq_core.store.contract import Store
 from inferq_core.store.records import LogEntry, VersionRecord
+from inferq_models.loader import LoadedModel, load
 
 # Seconds for which a model's settings and aliases are believed: a moved alias is followed within this time.
 BELIEVE_SECONDS = 1.0
