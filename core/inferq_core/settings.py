@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from inferq_core.errors import SettingsError
@@ -20,6 +21,8 @@ DAY = 86_400.0
 
 # sockaddr_un holds 108 bytes on Linux, 104 on macOS, the final zero included.
 UNIX_SOCKET_PATH_MAX = 103
+# user:password as HTTP basic authentication carries it; printable ASCII, because clients disagree about the rest.
+CREDENTIALS = r"[!-9;-~][ -9;-~]*:[ -~]+"
 
 
 class Settings(BaseSettings):
@@ -61,6 +64,11 @@ class Settings(BaseSettings):
     max_solo_crashes: int = Field(default=2, ge=1, description="Deaths of a process with one job alone before it fails")
     max_attempts: int = Field(default=20, ge=1, description="Claims of one job, whatever ended them, before it fails")
     max_loaded_models: int = Field(default=16, ge=1, description="Model versions that a pool process keeps loaded")
+    flower_auth: SecretStr | None = Field(
+        default=None, description="user:password of Flower's pages; default: made once, kept under `home`"
+    )
+    flower_address: str = Field(default="127.0.0.1", min_length=1, description="Address that Flower listens on")
+    flower_port: int = Field(default=5555, ge=1, le=65535, description="Port that Flower listens on")
     log_level: str = Field(default="INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$", description="Level of log records")
 
     @field_validator("home")
@@ -69,6 +77,13 @@ class Settings(BaseSettings):
         if found := sorted(_URL_CHARACTERS & set(str(home))):
             raise ValueError(f"a folder with {' and '.join(found)} in its name cannot be used: choose another")
         return home
+
+    @field_validator("flower_auth")
+    @classmethod
+    def _has_user_and_password(cls, auth: SecretStr | None) -> SecretStr | None:
+        if auth is not None and not re.fullmatch(CREDENTIALS, auth.get_secret_value()):
+            raise ValueError("write user:password, in printable ASCII")
+        return auth
 
     @property
     def home_path(self) -> Path:
@@ -144,11 +159,13 @@ def load_settings(**overrides: Any) -> Settings:
     try:
         return Settings(**overrides)
     except ValidationError as error:
-        problems = "; ".join(
-            f"INFERQ_{'_'.join(str(part) for part in problem['loc']).upper()}={problem['input']!r}: {problem['msg']}"
-            for problem in error.errors(include_url=False)
-        )
-        raise SettingsError(problems) from None
+        raise SettingsError("; ".join(_shown(problem) for problem in error.errors(include_url=False))) from None
+
+
+def _shown(problem: ErrorDetails) -> str:
+    name = str(problem["loc"][0])
+    secret = "SecretStr" in str(Settings.model_fields[name].annotation)
+    return f"INFERQ_{name.upper()}={'***' if secret else repr(problem['input'])}: {problem['msg']}"
 
 
 def redact(url: str) -> str:

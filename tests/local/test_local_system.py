@@ -1,17 +1,22 @@
 """`inferq up` and `inferq demo` as users run them: real processes, nothing left behind."""
 
+import base64
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
+import urllib.error
+import urllib.request
 from pathlib import Path
 
 import psutil
 import pytest
 
 from inferq import Settings
+from inferq.local import pages
 from inferq.local.embedded import EmbeddedBroker
 
 INFERQ = [sys.executable, "-m", "inferq.cli.main"]
@@ -26,6 +31,7 @@ def environment(tmp_path):
         "PYTHONPATH": os.pathsep.join(sys.path),
         "INFERQ_HOME": str(tmp_path / "home"),
         "INFERQ_CONCURRENCY": "2",
+        "INFERQ_FLOWER_PORT": str(free_port()),
     }
 
 
@@ -42,6 +48,7 @@ def up(environment):
             line = process.stdout.readline()
             assert line, f"inferq up ended: {lines}"
             lines.append(line)
+        process.said = "".join(lines)
         return process
 
     yield start
@@ -60,6 +67,33 @@ def test_up_stops_whole(up, environment, stop):
     assert process.wait(60) == 0
     until(lambda: not any(child.is_running() for child in children))
     assert not Path(environment["INFERQ_HOME"], "broker.sock").exists()
+
+
+def test_up_says_where_flower_is_and_who_may_open_it(up, environment):
+    process = up()
+    port, credentials = (
+        environment["INFERQ_FLOWER_PORT"],
+        Path(environment["INFERQ_HOME"], "flower", "auth").read_text(),
+    )
+    assert f"http://127.0.0.1:{port}/inferq" in process.said
+    assert f"password {credentials.strip().partition(':')[2]} " in process.said
+    assert (
+        credentials.strip().partition(":")[2] not in Path(environment["INFERQ_HOME"], "logs", "flower.log").read_text()
+    )
+    request = urllib.request.Request(f"http://127.0.0.1:{port}/inferq")
+    with pytest.raises(urllib.error.HTTPError, match="401"):
+        urllib.request.urlopen(request, timeout=30)
+    request.add_header("Authorization", f"Basic {base64.b64encode(credentials.strip().encode()).decode()}")
+    assert urllib.request.urlopen(request, timeout=30).status == 200
+
+
+def test_up_takes_another_port_when_the_usual_one_is_taken():
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        usual = Settings().model_copy(update={"flower_port": taken.getsockname()[1]})
+        usual.model_fields_set.discard("flower_port")  # as if it were the default
+        assert pages.with_free_port(usual).flower_port != usual.flower_port
+        asked_for = Settings(flower_port=taken.getsockname()[1])
+        assert pages.with_free_port(asked_for) is asked_for
 
 
 def test_a_second_one_on_the_same_home_is_refused_and_the_first_goes_on(up, environment):
@@ -122,6 +156,12 @@ def assert_demo_passes(environment, file, version):
     assert figures["accuracy"] == figures["offline_accuracy"] > 0.9
     assert figures["attempts"] == 949 + figures["extra_attempts"]
     return ended.stdout
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
 
 
 def until(condition, timeout=30):

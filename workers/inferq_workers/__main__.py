@@ -1,17 +1,20 @@
-"""`python -m inferq_workers worker|keeper`: what `inferq worker` and `inferq keeper` run."""
+"""`python -m inferq_workers worker|keeper|flower`: what the `inferq` commands of these names run."""
 
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import os
 import sys
 
+from celery import Celery
 from celery.bin.celery import celery as celery_command
 
-from inferq_core.errors import InferqError
-from inferq_core.settings import load_settings
+from inferq_core.errors import InferqError, SettingsError
+from inferq_core.settings import Settings, load_settings
 
 EXIT_USAGE = 2
+EXIT_UNAVAILABLE = 3
 
 
 def main() -> int:
@@ -20,13 +23,18 @@ def main() -> int:
     worker = roles.add_parser("worker", help="predict: one main process and a pool")
     worker.add_argument("--name", default=None, help="node name, unique on this broker (default: worker-PID@host)")
     roles.add_parser("keeper", help="periodic work: sweep, recover, republish")
+    roles.add_parser("flower", help="web pages on queues, batches and workers")
     arguments = parser.parse_args()
     try:
         settings = load_settings()
         from inferq_workers.app import MAINTENANCE_QUEUE, app  # noqa: PLC0415 - makes the app from the settings
+
+        if arguments.role == "flower":
+            serve_flower(app, settings)
+            return 0
     except InferqError as error:
         sys.stderr.write(f"inferq: {error}\n")
-        return EXIT_USAGE
+        return EXIT_USAGE if isinstance(error, SettingsError) else EXIT_UNAVAILABLE
     if arguments.role == "worker":
         name = arguments.name or f"worker-{os.getpid()}"
         options = ["-Q", ",".join(settings.served_queues), "-O", "fair"]
@@ -50,6 +58,15 @@ def main() -> int:
         standalone_mode=False,
     )
     return int(code or 0)
+
+
+def serve_flower(app: Celery, settings: Settings) -> None:
+    """Raises SettingsError, StoreError."""
+    if importlib.util.find_spec("flower") is None:
+        raise SettingsError("the pages need more than this installation has: pip install 'inferq[flower]'")
+    from inferq_workers.flower.server import serve  # noqa: PLC0415 - an extra that a worker does without
+
+    serve(app, settings)
 
 
 if __name__ == "__main__":

@@ -43,10 +43,11 @@ def register_tasks(app: Celery) -> None:
             keeper = Keeper(open_store(settings), Publisher(settings.broker), settings, app.inferq.worker)
         return keeper
 
-    @app.task(name=SWEEP_TASK)
+    # Without events: a sweep every few seconds would push the batches out of Flower's history.
+    @app.task(name=SWEEP_TASK, send_events=False)
     def sweep() -> dict[str, int]:
         return the_keeper().sweep()
 
-    @app.task(name=PREPARE_TASK)
+    @app.task(name=PREPARE_TASK, send_events=False)
     def prepare() -> None:
         the_keeper().prepare()

@@ -11,6 +11,7 @@ from inferq_core.store.contract import Store
 from inferq_core.store.engine import Database
 from inferq_core.store.feedback import FeedbackPart
 from inferq_core.store.jobs import JobsPart
+from inferq_core.store.load import LoadPart
 from inferq_core.store.logs import LogsPart
 from inferq_core.store.opening import open_database
 from inferq_core.store.registry import RegistryPart
@@ -21,7 +22,7 @@ from inferq_core.store.upkeep import UpkeepPart
 __all__ = ["SqlStore", "Store", "open_store"]
 
 
-class SqlStore(JobsPart, FeedbackPart, BatchesPart, UpkeepPart, RegistryPart, LogsPart):
+class SqlStore(JobsPart, FeedbackPart, BatchesPart, UpkeepPart, RegistryPart, LogsPart, LoadPart):
     """All of `contract.Store`, on SQLite or PostgreSQL. Safe to share between threads and to use after a fork."""
 
     def __init__(self, database: Database) -> None:

@@ -19,7 +19,9 @@ from inferq_core.ids import BatchId, JobId
 from inferq_core.states import ErrorCode, State
 from inferq_core.store.records import (
     Accepted,
+    BacklogGroup,
     BatchLog,
+    BatchView,
     Claim,
     Completed,
     FeedbackRecord,
@@ -211,7 +213,23 @@ class Logs(Protocol):
         """The newest `limit` entries that match, oldest first, each with its number; `after` skips numbers up to it."""
 
 
-class Store(Jobs, Batches, Upkeep, Registry, Logs, Protocol):
+class Load(Protocol):
+    """How much waits, and what the last batches did. For people to look at: no inputs, no outputs."""
+
+    def backlog(self, *, limit: int = 500) -> Sequence[BacklogGroup]:
+        """Unfinished jobs by (queue, priority, model), in that order, at most `limit` groups.
+
+        Reads all of `pending` once.
+        """
+
+    def recent_batches(self, *, limit: int) -> Sequence[BatchView]:
+        """The `limit` batches that were made last, the newest first."""
+
+    def busy(self) -> Mapping[str, int]:
+        """By worker: the batches it holds under a live lease. Each keeps one of its processes busy."""
+
+
+class Store(Jobs, Batches, Upkeep, Registry, Logs, Load, Protocol):
     """The whole store. Open one with `inferq_core.store.open_store(settings)`."""
 
     @property

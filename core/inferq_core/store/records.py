@@ -238,6 +238,34 @@ class WorkerBeat:
 
 
 @dataclass(frozen=True, slots=True)
+class BacklogGroup:
+    """Unfinished jobs of one queue, priority and model."""
+
+    queue: str
+    priority: Priority
+    model: str
+    queued_jobs: int
+    queued_rows: int
+    running_jobs: int
+    running_rows: int
+    oldest_seconds: float | None  # how long the oldest queued job has waited
+
+
+@dataclass(frozen=True, slots=True)
+class BatchView:
+    """The log row of a batch."""
+
+    id: BatchId
+    worker: str
+    n_jobs: int
+    n_rows: int
+    claimed_at: float
+    finished_at: float | None  # None: it runs, or its process died and nobody has noticed yet
+    predict_seconds: float | None
+    outcome: str | None  # completed, released, lost or expired
+
+
+@dataclass(frozen=True, slots=True)
 class FeedbackRecord:
     job_id: JobId
     actual: Any

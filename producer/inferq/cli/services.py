@@ -1,4 +1,4 @@
-"""`inferq worker`, `keeper`, `up`, `demo` and `db`."""
+"""`inferq worker`, `keeper`, `flower`, `up`, `demo` and `db`."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ database = typer.Typer(help="Bring the store's tables up to date, or check them.
 def add_to(app: typer.Typer) -> None:
     app.command(epilog="Example: INFERQ_CONCURRENCY=4 inferq worker --name gpu1")(worker)
     app.command(epilog="Example: inferq keeper")(keeper)
+    app.command(epilog="Example: INFERQ_FLOWER_PORT=8055 inferq flower")(flower)
     app.command(epilog="Example: INFERQ_HOME=/var/tmp/inferq inferq up")(up)
     app.command(epilog="Example: inferq demo --json demo.json")(demo)
 
@@ -37,13 +38,21 @@ def keeper() -> None:
     _become("keeper")
 
 
+def flower() -> None:
+    """Serve Flower's pages on queues, batches and workers, behind a password (INFERQ_FLOWER_AUTH).
+
+    They read only. Without INFERQ_FLOWER_AUTH a password is made once, printed, and kept under the home.
+    """
+    _become("flower")
+
+
 def up() -> None:
-    """Run broker, worker and keeper on this machine until Ctrl-C."""
+    """Run broker, worker, keeper and Flower on this machine until Ctrl-C."""
     from inferq.local.system import LocalSystem
 
     _interrupt_on_signals()
     try:
-        with LocalSystem(load_settings(), echo) as system:
+        with LocalSystem(load_settings(), echo, flower=True) as system:
             echo("ready; Ctrl-C stops everything")
             system.watch()
     except KeyboardInterrupt:

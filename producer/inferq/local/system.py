@@ -1,4 +1,4 @@
-"""Broker, worker and keeper on this machine, started in order and stopped in the opposite one."""
+"""Broker, worker, keeper and Flower on this machine, started in order and stopped in the opposite one."""
 
 from __future__ import annotations
 
@@ -10,16 +10,19 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import NoReturn, Self
 
+from inferq.local import pages
 from inferq.local.embedded import EmbeddedBroker
 from inferq.local.process import ChildProcess, StartFailed
 from inferq_core.broker import Publisher
 from inferq_core.errors import InferqError, SchemaOutdated, SettingsError
 from inferq_core.settings import Settings, redact
+from inferq_core.signin import flower_address, flower_sign_in
 from inferq_core.store import open_store
 from inferq_core.store.contract import Store
 
 # Seconds. A worker reports itself with its first heartbeat; stopping it waits for the batches that run.
 WORKER_START_SECONDS = 60.0
+FLOWER_START_SECONDS = 60.0
 STOP_SECONDS = 15.0
 # Seconds between two looks at whether all processes run.
 WATCH_SECONDS = 0.5
@@ -30,8 +33,9 @@ BEAT_SECONDS = 10.0
 class LocalSystem:
     """A running system, as a context manager. With `INFERQ_BROKER_URL` set no broker is started."""
 
-    def __init__(self, settings: Settings, say: Callable[[str], None]) -> None:
-        self.settings = settings
+    def __init__(self, settings: Settings, say: Callable[[str], None], *, flower: bool = False) -> None:
+        self.settings = pages.with_free_port(settings) if flower else settings
+        self._flower = flower
         self._say = say
         self._home = settings.make_home()
         self._broker: EmbeddedBroker | None = None
@@ -101,12 +105,22 @@ class LocalSystem:
         self._say(f"store   {redact(self.settings.store)}")
         worker = self._spawn("worker")
         keeper = self._spawn("keeper")
+        flower = None
+        if self._flower and pages.installed():
+            # Here, so that a new password is shown in the terminal and in no log.
+            sign_in = flower_sign_in(self.settings)
+            flower = self._spawn("flower")
         worker.wait_ready(lambda: self._has_beat(worker.pid), timeout=WORKER_START_SECONDS)
         if keeper.exit_code is not None:
             raise StartFailed(
                 f"the keeper ended with code {keeper.exit_code}; {keeper.log} ends with:\n{keeper.tail()}"
             )
         self._say(f"worker  pid {worker.pid}, keeper  pid {keeper.pid}, logs in {worker.log.parent}")
+        if flower is not None:
+            flower.wait_ready(lambda: pages.answer(self.settings), timeout=FLOWER_START_SECONDS)
+            self._say(f"flower  {flower_address(self.settings)}, {sign_in.describe()}")
+        elif self._flower:
+            self._say("flower  not installed: pip install 'inferq[flower]'")
 
     def _spawn(self, role: str) -> ChildProcess:
         child = ChildProcess(
