@@ -35,6 +35,12 @@ class Settings(BaseSettings):
         default="predictions", description="Queues that a worker serves, separated by commas", min_length=1
     )
     concurrency: int = Field(default=0, ge=0, description="Pool processes of a worker; 0: one per core")
+    target_wait: float = Field(
+        default=1.0, gt=0, description="Seconds that a backlog may take to be worked off (worker --autoscale)"
+    )
+    scale_down_after: float = Field(
+        default=10.0, gt=0, description="Seconds for which fewer processes must be enough before some are ended"
+    )
     max_rows_per_job: int = Field(default=10_000, ge=1, description="Rows that one job may have")
     max_batch_rows: int = Field(default=256, ge=1, description="Rows of a batch, for models that set none")
     time_limit: float = Field(default=300.0, gt=0, description="Seconds a batch may take, for models that set none")

@@ -99,7 +99,7 @@ def test_any_course_of_the_backlog(course, minimum, maximum):
         assert current >= bounds.clamp(wanted), "up at once"
         recent = [processes for at, processes in seen if at > now - GOAL.stable_window]
         assert decision is None or decision.reason is not Reason.CALM or current >= max(recent), "down too early"
-    later = now + GOAL.stable_window
+    later = now + 2 * GOAL.stable_window
     grown = grown.after(now, minimum, GOAL.stable_window).after(later, minimum, GOAL.stable_window)
     calm = decide(current, grown, later, GOAL, bounds)
     assert (calm.after if calm else current) == minimum, "back to the minimum after a calm window"

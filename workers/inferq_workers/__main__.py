@@ -7,6 +7,7 @@ import os
 import sys
 
 from inferq_core.errors import InferqError
+from inferq_core.policy.autoscale import Bounds
 from inferq_core.settings import load_settings
 
 EXIT_USAGE = 2
@@ -17,10 +18,12 @@ def main() -> int:
     roles = parser.add_subparsers(dest="role", required=True)
     worker = roles.add_parser("worker", help="predict: one main process and a pool")
     worker.add_argument("--name", default=None, help="node name, unique on this broker (default: worker-PID@host)")
+    worker.add_argument("--autoscale", metavar="MAX,MIN", default=None, help="follow the backlog between these bounds")
     roles.add_parser("keeper", help="periodic work: sweep, recover, republish")
     arguments = parser.parse_args()
     try:
         settings = load_settings()
+        bounds = Bounds.parse(arguments.autoscale) if getattr(arguments, "autoscale", None) else None
         from inferq_workers.app import MAINTENANCE_QUEUE, app  # noqa: PLC0415 - makes the app from the settings
     except InferqError as error:
         sys.stderr.write(f"inferq: {error}\n")
@@ -28,6 +31,7 @@ def main() -> int:
     if arguments.role == "worker":
         name = arguments.name or f"worker-{os.getpid()}"
         options = ["-Q", ",".join(settings.served_queues), "-O", "fair"]
+        options += ["--autoscale", str(bounds)] if bounds else []
     else:
         name = f"keeper-{os.getpid()}"
         options = ["-Q", MAINTENANCE_QUEUE, "--pool", "solo", "--beat"]

@@ -11,7 +11,7 @@ import mmap
 import struct
 import time
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -24,6 +24,18 @@ _TRIES = 50
 
 
 @dataclass(frozen=True, slots=True)
+class Change:
+    """A scaling decision that was followed; `at` by the clock `time.monotonic`, which all processes of a host share."""
+
+    id: str
+    before: int
+    after: int
+    reason: str
+    inputs: Mapping[str, Any]
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
 class Notice:
     """The main process's state. `marks` and `buffered` as in `WorkerBeat`."""
 
@@ -33,6 +45,7 @@ class Notice:
     stopping: bool = False
     marks: Mapping[tuple[str, int], float] = field(default_factory=dict)
     buffered: Mapping[str, int] = field(default_factory=dict)
+    changes: Sequence[Change] = ()  # the newest ones
 
 
 class Board:
@@ -43,14 +56,15 @@ class Board:
         self.write(Notice())
 
     def write(self, notice: Notice) -> None:
-        """Replace the notice. Marks that do not fit are left out, oldest first."""
+        """Replace the notice. Changes, then marks, that do not fit are left out, oldest first."""
         marks = sorted(((queue, priority, at) for (queue, priority), at in notice.marks.items()), key=lambda m: -m[2])
-        while True:
-            fields = [notice.worker, notice.pid, notice.concurrency, notice.stopping, marks, dict(notice.buffered)]
-            data = orjson.dumps(fields)
-            if len(data) + _HEAD.size <= SIZE:
-                break
-            marks = marks[: len(marks) // 2]
+        changes = list(notice.changes)
+        state = [notice.worker, notice.pid, notice.concurrency, notice.stopping, dict(notice.buffered)]
+        while len(data := orjson.dumps([*state, marks, changes])) + _HEAD.size > SIZE:
+            if changes:
+                changes = changes[(len(changes) + 1) // 2 :]
+            else:
+                marks = marks[: len(marks) // 2]
         self._page[_HEAD.size : _HEAD.size + len(data)] = data
         self._page[: _HEAD.size] = _HEAD.pack(len(data), zlib.crc32(data))
 
@@ -66,6 +80,6 @@ class Board:
 
 
 def _parse(data: bytes) -> Notice:
-    worker, pid, concurrency, stopping, marks, buffered = orjson.loads(data)
+    worker, pid, concurrency, stopping, buffered, marks, changes = orjson.loads(data)
     parsed: dict[tuple[str, int], Any] = {(queue, priority): at for queue, priority, at in marks}
-    return Notice(worker, pid, concurrency, stopping, parsed, buffered)
+    return Notice(worker, pid, concurrency, stopping, parsed, buffered, tuple(Change(**change) for change in changes))

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
+from inferq_core.errors import SettingsError
 from inferq_core.policy.cost import Cost
 
 
@@ -24,6 +25,20 @@ class Reason(StrEnum):
 class Bounds:
     minimum: int
     maximum: int
+
+    @classmethod
+    def parse(cls, text: str) -> Bounds:
+        """From "MAX,MIN", as Celery writes it. Raises SettingsError."""
+        try:
+            maximum, minimum = map(int, text.split(","))
+        except ValueError:
+            maximum = minimum = 0
+        if not 1 <= minimum <= maximum:
+            raise SettingsError(f"--autoscale {text!r}: give MAX,MIN, whole numbers from 1, such as 8,1")
+        return cls(minimum, maximum)
+
+    def __str__(self) -> str:
+        return f"{self.maximum},{self.minimum}"
 
     def clamp(self, processes: int) -> int:
         return max(self.minimum, min(processes, self.maximum))
