@@ -1,5 +1,7 @@
 """A worker follows its backlog up and down, and interrupts nothing on the way."""
 
+from itertools import pairwise
+
 import numpy as np
 import psutil
 import pytest
@@ -64,7 +66,7 @@ def assert_every_step_is_explained(system):
 
     steps = wait_for(complete, timeout=20, what="the last decision")
     assert steps[0].from_processes == MINIMUM
-    assert all(a.to_processes == b.from_processes for a, b in zip(steps, steps[1:], strict=False))
+    assert all(a.to_processes == b.from_processes for a, b in pairwise(steps))
     assert max(step.to_processes for step in steps) == MAXIMUM
     assert len({step.worker for step in steps}) == 1
     assert [step.at for step in steps] == sorted(step.at for step in steps)
@@ -85,7 +87,7 @@ def test_without_processes_it_begins_with_one(system):
     register_model(system, "sum", Slow(0.0))
     worker = system.start_celery("worker", "-Q", "predictions", "-O", "fair", "-l", "INFO", "--autoscale=2")
     finish(system, [system.client.submit("sum", rows_for(1))])
-    first = wait_for(lambda: system.store.scaling_decisions(), timeout=20, what="a decision")[0]
+    first = wait_for(system.store.scaling_decisions, timeout=20, what="a decision")[0]
     assert (first.from_processes, first.to_processes, first.reason) == (0, 1, "bounds")
     assert system.stop(worker) == 0
 

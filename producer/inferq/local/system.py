@@ -14,6 +14,7 @@ from inferq.local.embedded import EmbeddedBroker
 from inferq.local.process import ChildProcess, StartFailed
 from inferq_core.broker import Publisher
 from inferq_core.errors import InferqError, SchemaOutdated, SettingsError
+from inferq_core.policy.autoscale import Bounds
 from inferq_core.settings import Settings, redact
 from inferq_core.store import open_store
 from inferq_core.store.contract import Store
@@ -30,8 +31,9 @@ BEAT_SECONDS = 10.0
 class LocalSystem:
     """A running system, as a context manager. With `INFERQ_BROKER_URL` set no broker is started."""
 
-    def __init__(self, settings: Settings, say: Callable[[str], None]) -> None:
+    def __init__(self, settings: Settings, say: Callable[[str], None], *, autoscale: Bounds | None = None) -> None:
         self.settings = settings
+        self._worker_options = ["--autoscale", str(autoscale)] if autoscale else []
         self._say = say
         self._home = settings.make_home()
         self._broker: EmbeddedBroker | None = None
@@ -99,7 +101,7 @@ class LocalSystem:
                 publisher.ping()
         self._say(f"broker  {redact(self.settings.broker)}{' (embedded)' if self._broker else ''}")
         self._say(f"store   {redact(self.settings.store)}")
-        worker = self._spawn("worker")
+        worker = self._spawn("worker", *self._worker_options)
         keeper = self._spawn("keeper")
         worker.wait_ready(lambda: self._has_beat(worker.pid), timeout=WORKER_START_SECONDS)
         if keeper.exit_code is not None:
@@ -108,10 +110,10 @@ class LocalSystem:
             )
         self._say(f"worker  pid {worker.pid}, keeper  pid {keeper.pid}, logs in {worker.log.parent}")
 
-    def _spawn(self, role: str) -> ChildProcess:
+    def _spawn(self, role: str, *options: str) -> ChildProcess:
         child = ChildProcess(
             role,
-            [sys.executable, "-m", "inferq_workers", role],
+            [sys.executable, "-m", "inferq_workers", role, *options],
             log=self._home / "logs" / f"{role}.log",
             environment=self.settings.environment(),
         )
