@@ -27,7 +27,8 @@ class DepthWatch:
         self._queues = queues
         self._answer: tuple[float, int] | None = None
         self._asking = threading.Lock()
-        # A pool process forked while this thread is inside of kombu would inherit locks that nobody releases there.
+        # A child forked while this thread is inside of redis-py would inherit a lock that nobody releases there, and
+        # hang in it: kombu disconnects what it inherited, in a hook of multiprocessing.
         os.register_at_fork(
             before=self._asking.acquire, after_in_parent=self._asking.release, after_in_child=self._asking.release
         )
