@@ -49,6 +49,12 @@ class Settings(BaseSettings):
         pattern=f"^{QUEUE_NAME.pattern}(,{QUEUE_NAME.pattern})*$",
     )
     concurrency: int = Field(default=0, ge=0, description="Pool processes of a worker; 0: one per core")
+    target_wait: float = Field(
+        default=1.0, gt=0, description="Seconds that a backlog may take to be worked off (worker --autoscale)"
+    )
+    scale_down_after: float = Field(
+        default=10.0, gt=0, description="Seconds for which fewer processes must be enough before some are ended"
+    )
     max_rows_per_job: int = Field(default=10_000, ge=1, description="Rows that one job may have")
     max_batch_rows: int = Field(default=256, ge=1, description="Rows of a batch, for models that set none")
     time_limit: float = Field(

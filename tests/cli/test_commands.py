@@ -192,3 +192,8 @@ def test_logs_are_read_by_level(run, home):
 def test_the_scratch_check_needs_no_database(run, home):
     assert run("db", "check", "--scratch").code == 0
     assert not home.exists()
+
+
+@pytest.mark.parametrize("bounds", ["", "4", "1,4", "4,0", "a,b", "4,2,1"])
+def test_wrong_bounds_of_a_worker_are_refused(run, bounds):
+    assert_one_line(run("worker", "--autoscale", bounds), 2, "--autoscale", "MAX,MIN")

@@ -45,7 +45,7 @@ def test_the_program_knows_the_newest_revision():
 
 def test_up_check_down_up(empty_url, database):
     assert inferq_migrations.check(empty_url) == [
-        "revision is none, the newest is 0001",
+        f"revision is none, the newest is {SCHEMA_REVISION}",
         "there are no tables of inferq",
     ]
     assert inferq_migrations.upgrade(empty_url) == head()
@@ -97,7 +97,7 @@ def test_check_names_each_difference(empty_url, database, change, line):
 def test_check_sees_a_revision_that_is_behind(empty_url, database):
     inferq_migrations.upgrade(empty_url)
     execute(database, "UPDATE alembic_version SET version_num = '0000'")
-    assert inferq_migrations.check(empty_url) == ["revision is 0000, the newest is 0001"]
+    assert inferq_migrations.check(empty_url) == [f"revision is 0000, the newest is {SCHEMA_REVISION}"]
 
 
 def test_the_check_is_not_fooled_by_partitions(postgres_url):

@@ -81,20 +81,26 @@ class System:
         self.store = open_store(self.settings)
         self._processes = []
 
-    def start_worker(self, **environment):
-        return self._start("worker", environment)
+    def start_worker(self, *options, **environment):
+        return self._start("worker", ["inferq_workers", "worker", *options], environment)
 
     def start_keeper(self):
-        return self._start("keeper", {})
+        return self._start("keeper", ["inferq_workers", "keeper"], {})
 
-    def _start(self, role, environment):
-        log = self.folder / f"{role}-{len(self._processes)}.log"
+    def start_celery(self, *arguments):
+        """Celery's own command line."""
+        return self._start("celery", ["celery", "-A", "inferq_workers.app", *arguments], {})
+
+    def _start(self, name, module, environment):
+        # the misbehaving models first
+        search_path = [str(Path(__file__).parent), *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
+        log = self.folder / f"{name}-{len(self._processes)}.log"
         with log.open("w") as out:
             process = subprocess.Popen(
-                [sys.executable, "-m", "inferq_workers", role],
+                [sys.executable, "-m", *module],
                 env={
                     **os.environ,
-                    "PYTHONPATH": str(Path(__file__).parent),  # the misbehaving models
+                    "PYTHONPATH": os.pathsep.join(search_path),
                     "INFERQ_TEST_WORKER": "1",  # they misbehave here, and not at registration
                     **self.settings.environment(),
                     **environment,

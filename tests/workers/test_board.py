@@ -2,7 +2,7 @@
 
 import os
 
-from inferq_workers.board import SIZE, Board, Notice
+from inferq_workers.board import SIZE, Board, Change, Notice
 
 NOTICE = Notice("host:1", 1, 2, False, {("predictions", 0): 12.5}, {"predictions": 3})
 
@@ -52,3 +52,14 @@ def test_only_a_process_that_is_storing_shows_as_storing():
         assert board.is_storing(os.getpid())
         assert not board.is_storing(os.getpid() + 1)
     assert not board.is_storing(os.getpid())
+
+
+def test_changes_that_do_not_fit_go_before_marks():
+    board = Board()
+    marks = {(f"queue-{number}", 0): float(number) for number in range(100)}
+    changes = tuple(Change(str(number), 1, 2, "backlog", {"text": "x" * (SIZE // 4)}, 1.5) for number in range(16))
+    board.write(Notice("host:1", 1, 2, False, marks, {}, changes))
+    read = board.read()
+    assert read.marks == marks
+    assert [change.id for change in read.changes] == ["14", "15"]
+    assert read.changes == changes[-2:]

@@ -11,6 +11,7 @@ from celery import Celery
 from celery.bin.celery import celery as celery_command
 
 from inferq_core.errors import InferqError, SettingsError
+from inferq_core.policy.autoscale import Bounds
 from inferq_core.settings import Settings, load_settings
 
 EXIT_USAGE = 2
@@ -22,11 +23,13 @@ def main() -> int:
     roles = parser.add_subparsers(dest="role", required=True)
     worker = roles.add_parser("worker", help="predict: one main process and a pool")
     worker.add_argument("--name", default=None, help="node name, unique on this broker (default: worker-PID@host)")
+    worker.add_argument("--autoscale", metavar="MAX,MIN", default=None, help="follow the backlog between these bounds")
     roles.add_parser("keeper", help="periodic work: sweep, recover, republish")
     roles.add_parser("flower", help="web pages on queues, batches and workers")
     arguments = parser.parse_args()
     try:
         settings = load_settings()
+        bounds = Bounds.parse(arguments.autoscale) if getattr(arguments, "autoscale", None) else None
         from inferq_workers.app import MAINTENANCE_QUEUE, app  # noqa: PLC0415 - makes the app from the settings
 
         if arguments.role == "flower":
@@ -38,6 +41,7 @@ def main() -> int:
     if arguments.role == "worker":
         name = arguments.name or f"worker-{os.getpid()}"
         options = ["-Q", ",".join(settings.served_queues), "-O", "fair"]
+        options += ["--autoscale", str(bounds)] if bounds else []
     else:
         name = f"keeper-{os.getpid()}"
         options = ["-Q", MAINTENANCE_QUEUE, "--pool", "solo", "--beat"]

@@ -72,6 +72,7 @@ def make_app(settings: Settings) -> Celery:
         task_ignore_result=True,
         task_queues=[broker.queue(name, url) for name in dict.fromkeys([*settings.served_queues, MAINTENANCE_QUEUE])],
         task_serializer="json",
+        worker_autoscaler="inferq_workers.autoscaler:BacklogAutoscaler",
         worker_cancel_long_running_tasks_on_connection_loss=False,
         worker_enable_prefetch_count_reduction=False,
         worker_hijack_root_logger=False,

@@ -75,6 +75,12 @@ class Buffer(Generic[Handle]):
         self.rows = 0
         return entries
 
+    def rows_by_model(self) -> dict[str, int]:
+        rows: dict[str, int] = {}
+        for kind, waiting in self._waiting.items():
+            rows[kind.model] = rows.get(kind.model, 0) + sum(entry.message.n_rows for entry in waiting)
+        return rows
+
     def rows_by_queue(self) -> dict[str, int]:
         rows: dict[str, int] = {}
         for kind, waiting in self._waiting.items():

@@ -12,7 +12,7 @@ import os
 import struct
 import time
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -28,6 +28,18 @@ _TRIES = 50
 
 
 @dataclass(frozen=True, slots=True)
+class Change:
+    """A scaling decision that was followed; `at` by the clock `time.monotonic`, which all processes of a host share."""
+
+    id: str
+    before: int
+    after: int
+    reason: str
+    inputs: Mapping[str, Any]
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
 class Notice:
     """The main process's state. `marks` and `buffered` as in `WorkerBeat`."""
 
@@ -37,6 +49,7 @@ class Notice:
     stopping: bool = False
     marks: Mapping[tuple[str, int], float] = field(default_factory=dict)
     buffered: Mapping[str, int] = field(default_factory=dict)
+    changes: Sequence[Change] = ()  # the newest ones
 
 
 class Board:
@@ -62,16 +75,18 @@ class Board:
         return any(holder == pid for (holder,) in _SLOT.iter_unpack(self._slots[:]))
 
     def write(self, notice: Notice) -> None:
-        """Replace the notice. What does not fit is left out: the oldest marks, and then queues."""
+        """Replace the notice. What does not fit is left out: changes, then marks, the oldest first, and then queues."""
         marks = sorted(((queue, priority, at) for (queue, priority), at in notice.marks.items()), key=lambda m: -m[2])
+        changes = list(notice.changes)
         buffered = list(notice.buffered.items())
-        while True:
-            fields = [notice.worker, notice.pid, notice.concurrency, notice.stopping, marks, dict(buffered)]
-            data = orjson.dumps(fields)
-            if len(data) + _HEAD.size <= SIZE:
-                break
-            marks = marks[: len(marks) // 2]
-            buffered = buffered if marks else buffered[: len(buffered) // 2]
+        state = [notice.worker, notice.pid, notice.concurrency, notice.stopping]
+        while len(data := orjson.dumps([*state, dict(buffered), marks, changes])) + _HEAD.size > SIZE:
+            if changes:
+                changes = changes[(len(changes) + 1) // 2 :]
+            elif marks:
+                marks = marks[: len(marks) // 2]
+            else:
+                buffered = buffered[: len(buffered) // 2]
         self._page[_HEAD.size : _HEAD.size + len(data)] = data
         self._page[: _HEAD.size] = _HEAD.pack(len(data), zlib.crc32(data))
 
@@ -87,6 +102,6 @@ class Board:
 
 
 def _parse(data: bytes) -> Notice:
-    worker, pid, concurrency, stopping, marks, buffered = orjson.loads(data)
+    worker, pid, concurrency, stopping, buffered, marks, changes = orjson.loads(data)
     parsed: dict[tuple[str, int], Any] = {(queue, priority): at for queue, priority, at in marks}
-    return Notice(worker, pid, concurrency, stopping, parsed, buffered)
+    return Notice(worker, pid, concurrency, stopping, parsed, buffered, tuple(Change(**change) for change in changes))

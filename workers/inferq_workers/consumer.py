@@ -30,7 +30,7 @@ from inferq_core.states import ErrorCode
 from inferq_workers.batching import Buffer, Buffered
 from inferq_workers.board import Notice
 from inferq_workers.identity import Identity
-from inferq_workers.request import RECOVER_TASK
+from inferq_workers.request import RECOVER_TASK, BatchRequest, measured
 
 log = get_logger(__name__)
 
@@ -66,7 +66,8 @@ class Batcher(bootsteps.StartStopStep):
         self._marks: dict[tuple[str, int], float] = {}
         self._slot_asked = False
         self._turn_planned = False
-        self._stopping = False
+        self._autoscaler = consumer.controller.autoscaler  # None without --autoscale
+        self.stopping = False
 
     def start(self, consumer: Any) -> None:
         self._slot_asked = False
@@ -83,15 +84,17 @@ class Batcher(bootsteps.StartStopStep):
             for name, task in consumer.app.tasks.items()
             if name in (messages.PREDICT_TASK, RECOVER_TASK)
         }
+        if self._autoscaler is not None:
+            self._request_classes[messages.PREDICT_TASK] = measured(self._request_classes[messages.PREDICT_TASK])
         self._bound_fetching(consumer)
-        self._post()
+        self.post()
 
     def register_with_event_loop(self, consumer: Any, hub: Any) -> None:
         hub.call_repeatedly(MAINTAIN_POOL_INTERVAL, consumer.pool.maintain_pool)
 
     def close(self, _consumer: Any) -> None:
-        self._stopping = True
-        self._post()
+        self.stopping = True
+        self.post()
 
     def stop(self, consumer: Any) -> None:
         """Give back what is buffered (shutdown), or forget it (the connection broke)."""
@@ -102,20 +105,30 @@ class Batcher(bootsteps.StartStopStep):
         else:
             for entry in entries:
                 entry.handle.raw.reject_log_error(log, consumer.connection_errors, requeue=True)
-        self._post()
+        self.post()
 
     def put(self, message: messages.JobMessage, delivery: Delivery) -> None:
-        if self._stopping:
+        if self.stopping:
             delivery.raw.reject_log_error(log, self._consumer.connection_errors, requeue=True)
             return
         self._buffer.put(message, delivery)
+        if self._autoscaler is not None:
+            self._autoscaler.meter.received(message)
         mark = (message.queue, int(message.priority))
         self._marks[mark] = max(self._marks.get(mark, 0.0), message.published_at)
         self._plan_turn()
 
+    def ended(self, request: BatchRequest, seconds: float) -> None:
+        """A batch succeeded after `seconds` in its process."""
+        self._autoscaler.meter.ended(request.model, request.n_rows, seconds, request.worker_pid)
+
+    def buffered_rows(self) -> dict[str, int]:
+        """By model."""
+        return self._buffer.rows_by_model()
+
     def recover(self, batch_id: str, job_ids: Sequence[JobId], code: ErrorCode | None, reason: str) -> None:
         """Have a pool process take the jobs of a dead batch back; `code` None: without blame."""
-        if self._stopping:
+        if self.stopping:
             return  # the lease runs out by itself
         arguments = [[batch_id, job_ids, code, reason], {}, {}]
         headers = {"argsrepr": f"batch {batch_id}, {code or 'no blame'}"}
@@ -135,15 +148,15 @@ class Batcher(bootsteps.StartStopStep):
         while self._buffer and not self._slot_asked:
             self._slot_asked = True
             self._consumer.controller.semaphore.acquire(self._on_slot)
-        self._post()
+        self.post()
 
     def _on_slot(self) -> None:
         self._slot_asked = False
-        batch = [] if self._stopping else self._buffer.next_batch()
+        batch = [] if self.stopping else self._buffer.next_batch()
         if not batch:
             self._consumer.controller.semaphore.release()
             return
-        self._post()
+        self.post()
         self._execute(self._batch_request(batch))
         if self._buffer:
             self._plan_turn()
@@ -163,6 +176,7 @@ class Batcher(bootsteps.StartStopStep):
         request = self._request(
             messages.PREDICT_TASK, str(new_batch_id()), arguments, headers, [entry.handle for entry in batch]
         )
+        request.model, request.n_rows = first.model, sum(entry.message.n_rows for entry in batch)
         request.send_event("task-received", name=request.name, args=request.argsrepr, kwargs="")
         return request
 
@@ -213,15 +227,17 @@ class Batcher(bootsteps.StartStopStep):
 
         qos.can_consume = MethodType(can_consume, qos)
 
-    def _post(self) -> None:
+    def post(self) -> None:
+        """Tell the pool processes how things are."""
         self._identity.board.write(
             Notice(
                 worker=self._identity.worker,
                 pid=os.getpid(),
                 concurrency=self._consumer.pool.num_processes,
-                stopping=self._stopping,
+                stopping=self.stopping,
                 marks=self._marks,
                 buffered=self._buffer.rows_by_queue(),
+                changes=() if self._autoscaler is None else tuple(self._autoscaler.changes),
             )
         )
 

@@ -51,6 +51,8 @@ class PoolProcess:
     def stop(self) -> None:
         self._pulse.stop()
         notice = self._identity.board.read()
+        if notice is not None:
+            self._pulse.record_changes(notice)
         if notice is not None and notice.stopping:
             self._store.worker_stopped(self._identity.worker)
         self._publisher.close()

@@ -6,13 +6,14 @@ A daemon thread of the pool process, so that long predictions need no long lease
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Sequence
 
 from inferq_core.ids import BatchId
 from inferq_core.logging import get_logger
 from inferq_core.store.contract import Store
-from inferq_core.store.records import WorkerBeat
-from inferq_workers.board import Notice
+from inferq_core.store.records import NewScalingDecision, WorkerBeat
+from inferq_workers.board import Change, Notice
 from inferq_workers.identity import Identity
 
 log = get_logger(__name__)
@@ -35,6 +36,7 @@ class Pulse:
         self._lease = identity.settings.lease
         self._stopping = threading.Event()
         self._held: BatchId | None = None
+        self._recorded: set[str] = set()
         self._thread = threading.Thread(target=self._run, name="inferq-pulse", daemon=True)
 
     def start(self) -> None:
@@ -64,8 +66,18 @@ class Pulse:
             self._held = None
             self._on_lost(held)
         notice = self._identity.board.read()
-        if notice is not None and notice.worker and not notice.stopping:
+        if notice is None or not notice.worker:
+            return
+        if not notice.stopping:
             self._store.beat(worker_beat(notice, self._identity), min_interval=BEAT_INTERVAL)
+        self.record_changes(notice)
+
+    def record_changes(self, notice: Notice) -> None:
+        """Write the scaling decisions on the board that this process has not written; others may write them too."""
+        fresh = [change for change in notice.changes if change.id not in self._recorded]
+        if fresh:
+            self._store.record_scaling(scaling_decisions(fresh, self._identity.worker))
+            self._recorded = {change.id for change in notice.changes}
 
 
 def worker_beat(notice: Notice, identity: Identity) -> WorkerBeat:
@@ -78,3 +90,19 @@ def worker_beat(notice: Notice, identity: Identity) -> WorkerBeat:
         marks=notice.marks,
         buffered=notice.buffered,
     )
+
+
+def scaling_decisions(changes: Sequence[Change], worker: str) -> list[NewScalingDecision]:
+    now = time.monotonic()
+    return [
+        NewScalingDecision(
+            id=change.id,
+            worker=worker,
+            from_processes=change.before,
+            to_processes=change.after,
+            reason=change.reason,
+            inputs=change.inputs,
+            age=now - change.at,
+        )
+        for change in changes
+    ]

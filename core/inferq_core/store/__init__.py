@@ -15,6 +15,7 @@ from inferq_core.store.load import LoadPart
 from inferq_core.store.logs import LogsPart
 from inferq_core.store.opening import open_database
 from inferq_core.store.registry import RegistryPart
+from inferq_core.store.scaling import ScalingPart
 from inferq_core.store.tables import meta
 from inferq_core.store.translation import UPGRADE_HINT
 from inferq_core.store.upkeep import UpkeepPart
@@ -22,7 +23,7 @@ from inferq_core.store.upkeep import UpkeepPart
 __all__ = ["SqlStore", "Store", "open_store"]
 
 
-class SqlStore(JobsPart, FeedbackPart, BatchesPart, UpkeepPart, RegistryPart, LogsPart, LoadPart):
+class SqlStore(JobsPart, FeedbackPart, BatchesPart, UpkeepPart, RegistryPart, LogsPart, LoadPart, ScalingPart):
     """All of `contract.Store`, on SQLite or PostgreSQL. Safe to share between threads and to use after a fork."""
 
     def __init__(self, database: Database) -> None:

@@ -29,10 +29,12 @@ from inferq_core.store.records import (
     LogEntry,
     ModelRecord,
     NewJob,
+    NewScalingDecision,
     NewVersion,
     Outcome,
     PendingRef,
     Recovered,
+    ScalingDecision,
     StoredResult,
     VersionRecord,
     WorkerBeat,
@@ -211,6 +213,12 @@ class Logs(Protocol):
         limit: int = 200,
     ) -> Iterator[tuple[int, LogEntry]]:
         """The newest `limit` entries that match, oldest first, each with its number; `after` skips numbers up to it."""
+
+    def record_scaling(self, decisions: Sequence[NewScalingDecision]) -> None:
+        """Write the decisions that are not there yet: several processes of a worker may write the same ones."""
+
+    def scaling_decisions(self, *, worker: str | None = None, limit: int = 200) -> Sequence[ScalingDecision]:
+        """The newest `limit` decisions (of one worker), oldest first."""
 
 
 class Load(Protocol):

@@ -266,6 +266,32 @@ class BatchView:
 
 
 @dataclass(frozen=True, slots=True)
+class ScalingDecision:
+    """A change of a worker's number of processes, with what it was decided on."""
+
+    id: str
+    worker: str
+    from_processes: int
+    to_processes: int
+    reason: str  # see policy.autoscale.Reason
+    inputs: Mapping[str, Any]
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class NewScalingDecision:
+    """One to be written: its time is that of the database when it is written, minus `age` seconds."""
+
+    id: str
+    worker: str
+    from_processes: int
+    to_processes: int
+    reason: str
+    inputs: Mapping[str, Any]
+    age: float
+
+
+@dataclass(frozen=True, slots=True)
 class FeedbackRecord:
     job_id: JobId
     actual: Any

@@ -24,7 +24,7 @@ from sqlalchemy import (
 )
 
 # The newest migration. Revisions are numbers in order, so that "older than" can be told without alembic.
-SCHEMA_REVISION = "0001"
+SCHEMA_REVISION = "0002"
 
 metadata = MetaData(
     naming_convention={
@@ -229,6 +229,19 @@ workers = Table(
     Column("buffered", Text, nullable=False),
     Column("seen_at", Double, nullable=False),
     Column("stopped_at", Double),
+)
+
+# `id` is a UUIDv7 made by the worker, so that its order is that of time; `inputs` a JSON object.
+scaling_decisions = Table(
+    "scaling_decisions",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("at", Double, nullable=False),
+    Column("worker", Text, nullable=False),
+    Column("from_processes", Integer, nullable=False),
+    Column("to_processes", Integer, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("inputs", Text, nullable=False),
 )
 
 leases = Table(

@@ -15,22 +15,32 @@ from typer import echo
 
 from inferq.cli.output import ExitCode, exit_with
 from inferq_core.errors import SettingsError
+from inferq_core.policy.autoscale import Bounds
 from inferq_core.settings import load_settings, redact
 
 database = typer.Typer(help="Bring the store's tables up to date, or check them.", no_args_is_help=True)
 
 
 def add_to(app: typer.Typer) -> None:
-    app.command(epilog="Example: INFERQ_CONCURRENCY=4 inferq worker --name gpu1")(worker)
+    app.command(epilog="Example: inferq worker --name gpu1 --autoscale 8,1")(worker)
     app.command(epilog="Example: inferq keeper")(keeper)
     app.command(epilog="Example: INFERQ_FLOWER_PORT=8055 inferq flower")(flower)
     app.command(epilog="Example: INFERQ_HOME=/var/tmp/inferq inferq up")(up)
     app.command(epilog="Example: inferq demo --json demo.json")(demo)
 
 
-def worker(name: Annotated[str | None, typer.Option(help="Node name, unique on the broker.")] = None) -> None:
+def worker(
+    name: Annotated[str | None, typer.Option(help="Node name, unique on the broker.")] = None,
+    autoscale: Annotated[
+        str | None,
+        typer.Option(metavar="MAX,MIN", help="Follow the backlog with this many processes; see INFERQ_TARGET_WAIT."),
+    ] = None,
+) -> None:
     """Run a worker: it loads models and predicts. SIGTERM finishes what is running."""
-    _become("worker", *(["--name", name] if name else []))
+    options = ["--name", name] if name else []
+    if autoscale is not None:
+        options += ["--autoscale", str(Bounds.parse(autoscale))]
+    _become("worker", *options)
 
 
 def keeper() -> None:

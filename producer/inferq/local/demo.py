@@ -17,8 +17,10 @@ from inferq.job import Job, Result
 from inferq.local import figures as report
 from inferq.local.crash import HalfWayCrash
 from inferq.local.figures import Figures
+from inferq.local.scaling import scaling_table, watch_scaling
 from inferq.local.system import LocalSystem
 from inferq_core.errors import SettingsError, WaitTimeout
+from inferq_core.policy.autoscale import Bounds
 from inferq_core.settings import Settings
 from inferq_core.states import Priority, State
 from inferq_core.store.contract import Store
@@ -30,6 +32,9 @@ MODEL = "digits"
 INTERACTIVE_JOBS = 50
 # Small batches, so that a run this short still has many in flight when the process is killed.
 MAX_BATCH_ROWS = 32
+# The worker follows the backlog between these bounds; quickly, so that a run this short shows it.
+PROCESSES = Bounds(minimum=1, maximum=4)
+SCALING = {"target_wait": 0.2, "scale_down_after": 2.0}
 # Seconds in which all jobs must end, the kill and its recovery included.
 FINISH_SECONDS = 60.0
 
@@ -42,8 +47,11 @@ def run_demo(settings: Settings, json_file: Path | None) -> bool:
         "Fitting a random forest on half of digits (1,797 images of 8 by 8, from scikit-learn)", soft_wrap=True
     )
     example = digits.build()
+    settings = settings.model_copy(update=SCALING)
     with LocalSystem(
-        settings, lambda line: console.print(line, markup=False, highlight=False, soft_wrap=True)
+        settings,
+        lambda line: console.print(line, markup=False, highlight=False, soft_wrap=True),
+        autoscale=PROCESSES,
     ) as system:
         version = register(
             MODEL,
@@ -57,7 +65,8 @@ def run_demo(settings: Settings, json_file: Path | None) -> bool:
         console.print(f"model   {version.model} version {version.number}", highlight=False)
         with Client(settings, store=system.store) as client:
             figures = _run(client, system, version, example, console)
-    console.print(*report.tables(figures))
+        scaling = watch_scaling(system.store, system.worker.pid, PROCESSES)
+    console.print(*report.tables(figures), scaling_table(scaling))
     if json_file is not None:
         text = orjson.dumps(asdict(figures), option=orjson.OPT_INDENT_2 | orjson.OPT_NON_STR_KEYS)
         json_file.write_bytes(text + b"\n")

@@ -15,6 +15,7 @@ from inferq.local.embedded import EmbeddedBroker
 from inferq.local.process import ChildProcess, StartFailed
 from inferq_core.broker import Publisher
 from inferq_core.errors import InferqError, SchemaOutdated, SettingsError
+from inferq_core.policy.autoscale import Bounds
 from inferq_core.settings import Settings, redact
 from inferq_core.signin import flower_address, flower_sign_in
 from inferq_core.store import open_store
@@ -33,9 +34,12 @@ BEAT_SECONDS = 10.0
 class LocalSystem:
     """A running system, as a context manager. With `INFERQ_BROKER_URL` set no broker is started."""
 
-    def __init__(self, settings: Settings, say: Callable[[str], None], *, flower: bool = False) -> None:
+    def __init__(
+        self, settings: Settings, say: Callable[[str], None], *, flower: bool = False, autoscale: Bounds | None = None
+    ) -> None:
         self.settings = pages.with_free_port(settings) if flower else settings
         self._flower = flower
+        self._worker_options = ["--autoscale", str(autoscale)] if autoscale else []
         self._say = say
         self._home = settings.make_home()
         self._broker: EmbeddedBroker | None = None
@@ -103,7 +107,7 @@ class LocalSystem:
                 publisher.ping()
         self._say(f"broker  {redact(self.settings.broker)}{' (embedded)' if self._broker else ''}")
         self._say(f"store   {redact(self.settings.store)}")
-        worker = self._spawn("worker")
+        worker = self._spawn("worker", *self._worker_options)
         keeper = self._spawn("keeper")
         flower = None
         if self._flower and pages.installed():
@@ -122,10 +126,10 @@ class LocalSystem:
         elif self._flower:
             self._say("flower  not installed: pip install 'inferq[flower]'")
 
-    def _spawn(self, role: str) -> ChildProcess:
+    def _spawn(self, role: str, *options: str) -> ChildProcess:
         child = ChildProcess(
             role,
-            [sys.executable, "-m", "inferq_workers", role],
+            [sys.executable, "-m", "inferq_workers", role, *options],
             log=self._home / "logs" / f"{role}.log",
             environment=self.settings.environment(),
         )
