@@ -47,6 +47,6 @@ ENV PATH=/opt/inferq/bin:$PATH \
 WORKDIR /var/lib/inferq
 USER 10001:10001
 # True for the role that this container runs, whichever that is. Shell form, which expands variables.
-HEALTHCHECK --interval=15s --timeout=10s --start-period=60s --retries=3 CMD python -m inferq_workers.health
+HEALTHCHECK --interval=30s --timeout=20s --start-period=60s --retries=3 CMD python -m inferq_workers.health
 ENTRYPOINT ["inferq"]
 CMD ["worker"]

@@ -67,7 +67,7 @@ up() {
     compose up -d --no-build --no-deps redis postgres
     until_healthy "$(now)" redis postgres
     compose up -d --no-build --no-deps migrate
-    podman wait "${COMPOSE_PROJECT_NAME}_migrate_1" | grep -qx 0
+    podman wait "${COMPOSE_PROJECT_NAME}_migrate_1" | grep -qx 0 || { podman logs "${COMPOSE_PROJECT_NAME}_migrate_1"; return 1; }
     compose up -d --no-build --no-deps "$@" worker keeper ${FLOWER-flower}
   else
     compose up -d --no-build "$@"
@@ -92,7 +92,7 @@ down() {
   if [ "$ENGINE" = podman ]; then
     podman ps --all --quiet --filter "label=io.podman.compose.project=$COMPOSE_PROJECT_NAME" | xargs -r podman rm --force > /dev/null
   fi
-  compose down --volumes
+  compose down --volumes > /dev/null 2>&1
   [ -z "$(engine ps --all --quiet)" ]
 }
 

@@ -41,7 +41,7 @@ secrets() {
   export INFERQ_DATA=$HERE
 }
 
-work() { compose run --rm -T --entrypoint python cli /data/work.py "$@"; }
+work() { compose --profile cli run --rm -T --entrypoint python cli /data/work.py "$@"; }
 
 build_image() {
   local start; start=$(now)

@@ -3,13 +3,14 @@
 import compileall
 import importlib
 
+import sklearn
+
 import inferq
 import inferq_core
 import inferq_migrations
 import inferq_models
 import inferq_monitoring
 import inferq_workers
-import sklearn
 
 for package in (inferq, inferq_core, inferq_migrations, inferq_models, inferq_monitoring, inferq_workers):
     compileall.compile_dir(package.__path__[0], quiet=1)

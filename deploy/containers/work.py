@@ -1,4 +1,4 @@
-"""What prove.sh runs in a container of the image: work.py register | submit N | enqueue N | workers N | finish | counts."""
+"""What prove.sh runs in a container: work.py register | submit N | enqueue N | workers N | finish | counts."""
 
 import json
 import sys

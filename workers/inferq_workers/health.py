@@ -2,7 +2,7 @@
 
 The container is taken for one host that runs one role. What counts is what the role does in the store, seen by the
 store's clock, and that the broker answers: a process that hangs is not healthy, and one that waits for a broker is not
-either. No question is sent to the process itself: it would cost a start of Celery, and each answer leaves a queue behind.
+either. No question is sent to the process itself: it would cost a start of Celery, and each answer leaves a queue.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ CHECKS: Mapping[str, Callable[[Settings], None]] = {"worker": worker, "keeper": 
 
 
 def role_of(command_line: bytes) -> str | None:
-    """The role that a command line (words ended by zero bytes) runs: `inferq worker`, `python -m inferq_workers keeper`."""
+    """The role that a command line, whose words end with zero bytes, runs; None when it is something else."""
     words = [word.decode(errors="replace") for word in command_line.split(b"\0")]
     return next((word for word in words if word in CHECKS), None)
 

@@ -9,7 +9,8 @@ fi
 if [ ! -s "$PGDATA/PG_VERSION" ]; then
   umask 077
   printf '%s\n' "${POSTGRES_PASSWORD:?}" > /tmp/password
-  initdb --username="$POSTGRES_USER" --pwfile=/tmp/password --auth-local=trust --auth-host=scram-sha-256 "$PGDATA"
+  initdb --username="$POSTGRES_USER" --pwfile=/tmp/password --auth-local=trust --auth-host=scram-sha-256 \
+    --encoding=UTF8 --locale=C.UTF-8 "$PGDATA"
   rm /tmp/password
   echo 'host all all all scram-sha-256' >> "$PGDATA/pg_hba.conf"
   pg_ctl -w -o "-c listen_addresses=''" start
