@@ -3,13 +3,9 @@
 FROM python:3.13-slim-bookworm AS build
 WORKDIR /build
 ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
-COPY requirements.lock requirements-image.lock ./
+COPY requirements-image.lock ./
 RUN python -m venv /opt/inferq \
  && /opt/inferq/bin/pip install --quiet --require-hashes -r requirements-image.lock
-# The build backend, with its hashes, out of the one lock; it stays in this stage.
-RUN awk '/^[a-z]/ { wanted = /^(hatchling|packaging|pathspec|pluggy|tomlkit|trove-classifiers)==/ } wanted' requirements.lock > backend.lock \
- && python -m venv backend \
- && backend/bin/pip install --quiet --require-hashes -r backend.lock
 # Debug symbols of extensions whose wheels carry them; those of the numeric libraries have none to speak of.
 RUN apt-get update -qq && apt-get install -y -qq --no-install-recommends binutils \
  && find /opt/inferq/lib \( -path '*/sqlalchemy/*.so' -o -path '*/hiredis/*.so' -o -path '*/wcwidth/*.so' \) \
@@ -18,6 +14,11 @@ RUN apt-get update -qq && apt-get install -y -qq --no-install-recommends binutil
 RUN find /opt/inferq/lib -type f \( -name '*.pyi' -o -name '*.pyx' -o -name '*.pxd' -o -name '*.h' -o -name '*.c' \) -delete \
  && find /opt/inferq/lib -depth -type d -name tests -path '*/site-packages/*' -exec rm -r {} + \
  && find /opt/inferq/lib -depth -type d -name __pycache__ -exec rm -r {} +
+COPY requirements.lock ./
+# The build backend, with its hashes, out of the one lock; it stays in this stage.
+RUN awk '/^[a-z]/ { wanted = /^(hatchling|packaging|pathspec|pluggy|tomlkit|trove-classifiers)==/ } wanted' requirements.lock > backend.lock \
+ && python -m venv backend \
+ && backend/bin/pip install --quiet --require-hashes -r backend.lock
 COPY pyproject.toml README.md LICENSE ./
 COPY core core
 COPY models models
