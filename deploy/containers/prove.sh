@@ -63,14 +63,19 @@ until_healthy() {
   done
 }
 
-# 4,000 jobs wait; the worker gets SIGTERM in the middle, ends by itself, and the next one does the rest.
+# Jobs come in all the time; the workers get SIGTERM in the middle, end by themselves with nothing left half done, and the
+# next ones do the rest.
 warm_shutdown() {
-  work enqueue 4000
-  local start name; start=$(now); name=$(containers worker | head -n 1)
+  local start name enqueuing
+  work enqueue 20000 & enqueuing=$!
+  work beyond 2100
+  start=$(now)
+  name=$(containers worker | head -n 1)
   compose stop worker
   echo "workers stopped in $(since "$start"), exit code $(engine inspect --format '{{.State.ExitCode}}' "$name")"
   [ "$(engine inspect --format '{{.State.ExitCode}}' "$name")" = 0 ]
-  work counts
+  wait "$enqueuing"
+  work idle
   compose start worker
   work finish
   work counts

@@ -1,4 +1,4 @@
-"""What prove.sh runs in a container: work.py register | submit N | enqueue N | workers N | finish | counts."""
+"""What prove.sh runs in a container: work.py COMMAND [N]; see `main`."""
 
 import json
 import sys
@@ -6,14 +6,13 @@ import time
 from collections import Counter
 from contextlib import closing
 
-from inferq import Client
+from inferq import Client, State
 from inferq_core.settings import load_settings
 from inferq_core.store import open_store
 from inferq_models import register
 from inferq_models.examples import digits
 
-SECONDS = 120.0
-UNFINISHED = {"queued", "running"}
+SECONDS = 240.0
 
 
 def rows(count):
@@ -41,8 +40,20 @@ def enqueue(count):
     return True
 
 
+def number_of(store, *states):
+    return sum(number for (_, state), number in store.counts().items() if state in states)
+
+
 def unfinished(store):
-    return sum(number for (_, state), number in store.counts().items() if str(state) in UNFINISHED)
+    return number_of(store, State.QUEUED, State.RUNNING)
+
+
+def running(store):
+    return number_of(store, State.RUNNING)
+
+
+def succeeded(store):
+    return number_of(store, State.SUCCEEDED)
 
 
 def wait(look, name, wanted):
@@ -67,6 +78,10 @@ def main(command, count="0"):
             return enqueue(int(count))
         case "workers":
             return wait(lambda store: len(store.workers(seen_within=10.0)), "workers", int(count))
+        case "beyond":
+            return wait(lambda store: min(succeeded(store), int(count)), "succeeded", int(count))
+        case "idle":
+            return wait(running, "running", 0)
         case "finish":
             return wait(unfinished, "unfinished", 0)
         case "counts":
