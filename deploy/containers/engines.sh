@@ -85,7 +85,12 @@ healthy() {
   fi
 }
 
-published() { engine ps --format '{{.Names}} {{.Ports}}' | grep -- '->' | tee /dev/stderr | { ! grep -v '127\.0\.0\.1:'; }; }
+# Shows the published ports; fails when one is reachable from elsewhere.
+published() {
+  engine ps --format '{{.Names}} {{.Ports}}' | grep -- '->' > "$WORK/published"
+  cat "$WORK/published"
+  ! grep -v '127\.0\.0\.1:' "$WORK/published"
+}
 
 # podman-compose forgets replicas.
 down() {

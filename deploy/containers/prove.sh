@@ -66,17 +66,19 @@ until_healthy() {
 # Jobs come in all the time; the workers get SIGTERM in the middle, end by themselves with nothing left half done, and the
 # next ones do the rest.
 warm_shutdown() {
-  local start name enqueuing
+  local start workers enqueuing
   work enqueue 20000 & enqueuing=$!
   work beyond 2100
+  mapfile -t workers < <(containers worker)
   start=$(now)
-  name=$(containers worker | head -n 1)
-  compose stop worker
-  echo "workers stopped in $(since "$start"), exit code $(engine inspect --format '{{.State.ExitCode}}' "$name")"
-  [ "$(engine inspect --format '{{.State.ExitCode}}' "$name")" = 0 ]
+  engine stop --time 330 "${workers[@]}" # compose tools differ in whether they know replicas
+  engine inspect --format "{{.Name}} stopped within $(since "$start"), exit code {{.State.ExitCode}}" "${workers[@]}" \
+    | tee "$WORK/stopped"
+  ! grep -v 'exit code 0$' "$WORK/stopped"
   wait "$enqueuing"
   work idle
-  compose start worker
+  work counts
+  engine start "${workers[@]}"
   work finish
   work counts
 }
