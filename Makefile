@@ -8,7 +8,7 @@ STAMP := $(VENV)/.inferq-installed
 CANDIDATES := $(if $(PYTHON),$(PYTHON),python3.13 python3.12 python3.11 python3)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check bench up
+.PHONY: help setup demo test check bench up lock
 
 help:
 	@echo "make demo | test | check | bench | up      (PYTHON=… and VENV=… choose another Python)"
@@ -41,7 +41,7 @@ test: $(STAMP)
 	@$(BIN)/python -m pytest -n 3 $(ARGS)
 
 check: $(STAMP)
-	$(BIN)/ruff check .
+	$(BIN)/ruff check --no-cache .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
@@ -49,3 +49,12 @@ check: $(STAMP)
 
 bench: $(STAMP)
 	@$(BIN)/python -m benchmarks $(ARGS)
+
+# After a change of dependencies in pyproject.toml. The image takes the same versions, without tools and broker.
+UV ?= uv
+LOCK := $(UV) pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --no-annotate
+IMAGE_EXTRAS := worker postgres flower
+
+lock:
+	@$(LOCK) --all-extras --group dev pyproject.toml -o requirements.lock
+	@$(LOCK) $(addprefix --extra ,$(IMAGE_EXTRAS)) -c requirements.lock pyproject.toml -o requirements-image.lock

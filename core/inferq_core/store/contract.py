@@ -129,6 +129,9 @@ class Upkeep(Protocol):
     def elect(self, role: str, holder: str, *, lease: float) -> bool:
         """Take or keep the lease row of `role`: True for exactly one holder at a time."""
 
+    def elected(self, role: str) -> str | None:
+        """Who holds the lease row of `role`; None when nobody took it or it ran out."""
+
     def recover_expired(self, *, max_attempts: int, limit: int = 500) -> Sequence[PendingRef]:
         """Give back the jobs of at most `limit` batches whose lease ran out, without blame.
 

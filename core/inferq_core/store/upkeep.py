@@ -41,6 +41,10 @@ class UpkeepPart(FleetPart):
         query = statement.returning(leases.c.holder)
         return self._database.write(lambda connection: connection.scalar(query) is not None, durable=False)
 
+    def elected(self, role: str) -> str | None:
+        query = select(leases.c.holder).where(leases.c.name == role, leases.c.until >= clock())
+        return self._database.read(lambda connection: connection.scalar(query))
+
     def recover_expired(self, *, max_attempts: int, limit: int = 500) -> Sequence[PendingRef]:
         requeued: list[PendingRef] = []
         room = limit
