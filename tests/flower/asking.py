@@ -56,7 +56,7 @@ def make_system(folder, redis_binary, **settings):
 
 def start_flower(system):
     """The process, once it answers (with 401 to those without the password)."""
-    process = system._start("flower", {})
+    process = system._start("flower", ["inferq_workers", "flower"], {})
     browser = Browser(system.settings.flower_port)
 
     def ready():
