@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -35,7 +34,7 @@ def predict_batch(
     """One outcome per job. Never raises for what a job or a model does; store errors pass through."""
     started = clock()
     outcomes: list[Outcome] = []
-    groups: dict[_Group, list[ClaimedJob]] = defaultdict(list)
+    groups: dict[tuple[str, int, Method], tuple[_Group, list[ClaimedJob]]] = {}
     for job in jobs:
         if job.expired:
             outcomes.append(_ended(job, State.EXPIRED, ErrorCode.DEADLINE_EXCEEDED, "the deadline passed in the queue"))
@@ -46,8 +45,9 @@ def predict_batch(
         except (UnknownVersion, UnknownModel) as error:
             outcomes.append(_ended(job, State.FAILED, ErrorCode.UNKNOWN_VERSION, str(error)))
             continue
-        groups[_Group(version, choice.variant, job.method)].append(job)
-    for group, members in groups.items():
+        group = _Group(version, choice.variant, job.method)
+        groups.setdefault((version.model, version.number, job.method), (group, []))[1].append(job)
+    for group, members in groups.values():
         outcomes += _predict_group(group, members, catalog, lambda: clock() - started)
     return outcomes
 
@@ -113,6 +113,9 @@ def _call(model: LoadedModel, method: Method, jobs: Sequence[ClaimedJob], max_ro
     """Each job's outputs as JSON text. A job of more than `max_rows` rows is predicted in slices."""
     rows = model.inputs([job.inputs for job in jobs])
     count = sum(job.n_rows for job in jobs)
+    if len(rows) != count:
+        # Outputs would go to the wrong jobs. Halving finds the damaged one.
+        raise InvalidInput(f"the stored inputs have {len(rows)} rows, and their jobs say {count}")
     if count <= max_rows:
         outputs = model.call(method, rows)
     else:
