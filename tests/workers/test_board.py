@@ -45,13 +45,13 @@ def test_names_that_do_not_fit_are_left_out_and_writing_ends():
     assert (read.worker, read.marks, read.buffered) == ("w", {}, {})
 
 
-def test_only_a_process_that_is_storing_shows_as_storing():
+def test_only_a_process_that_is_computing_shows_as_computing():
     board = Board()
-    assert not board.is_storing(os.getpid())
-    with board.storing():
-        assert board.is_storing(os.getpid())
-        assert not board.is_storing(os.getpid() + 1)
-    assert not board.is_storing(os.getpid())
+    assert not board.is_computing(os.getpid())
+    with board.computing():
+        assert board.is_computing(os.getpid())
+        assert not board.is_computing(os.getpid() + 1)
+    assert not board.is_computing(os.getpid())
 
 
 def test_changes_that_do_not_fit_go_before_marks():

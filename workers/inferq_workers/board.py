@@ -53,7 +53,7 @@ class Notice:
 
 
 class Board:
-    """Shared memory: a page with the newest Notice, and a slot per pool process that says whether it is storing."""
+    """Shared memory: a page with the newest Notice, and a slot per pool process that says whether it is computing."""
 
     def __init__(self) -> None:
         self._page = mmap.mmap(-1, SIZE)
@@ -61,8 +61,8 @@ class Board:
         self.write(Notice())
 
     @contextmanager
-    def storing(self) -> Iterator[None]:
-        """In a pool process: the prediction is made, and what takes time now is the store, not the model."""
+    def computing(self) -> Iterator[None]:
+        """In a pool process: what takes time now is the model, not the store."""
         slot = _SLOT.size * (getattr(current_process(), "index", 0) % (SIZE // _SLOT.size))
         self._slots[slot : slot + _SLOT.size] = _SLOT.pack(os.getpid())
         try:
@@ -70,8 +70,8 @@ class Board:
         finally:
             self._slots[slot : slot + _SLOT.size] = _SLOT.pack(0)
 
-    def is_storing(self, pid: int) -> bool:
-        """Whether that pool process is, or died, while it was storing."""
+    def is_computing(self, pid: int | None) -> bool:
+        """Whether that pool process computes, or did when it died."""
         return any(holder == pid for (holder,) in _SLOT.iter_unpack(self._slots[:]))
 
     def write(self, notice: Notice) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections import OrderedDict
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 
 from inferq_core.messages import Limits
 from inferq_core.settings import Settings
@@ -20,8 +21,15 @@ class Catalog:
     """Resolves and loads versions lazily; keeps the most recently used `max_loaded_models`."""
 
     def __init__(
-        self, store: Store, settings: Settings, worker: str, clock: Callable[[], float] = time.monotonic
+        self,
+        store: Store,
+        settings: Settings,
+        worker: str,
+        *,
+        computing: Callable[[], AbstractContextManager[None]],
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        self.computing = computing  # enter it around whatever an artifact or a model may take long for
         self._store = store
         self._settings = settings
         self._worker = worker
@@ -65,7 +73,8 @@ class Catalog:
 
     def _load(self, version: VersionRecord) -> LoadedModel:
         started = self._clock()
-        model = load(version, self._settings)
+        with self.computing():
+            model = load(version, self._settings)
         seconds = round(self._clock() - started, 3)
         entries = [self._entry("info", "model_loaded", version, {"seconds": seconds})]
         entries += [self._entry("warning", "model_warning", version, {"warning": text}) for text in model.warnings]

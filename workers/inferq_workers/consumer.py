@@ -135,8 +135,8 @@ class Batcher(bootsteps.StartStopStep):
         request = self._request(RECOVER_TASK, str(new_batch_id()), arguments, headers, [])
         self._consumer.controller.semaphore.acquire(self._execute, request)
 
-    def is_storing(self, pid: int) -> bool:
-        return self._identity.board.is_storing(pid)
+    def is_computing(self, pid: int | None) -> bool:
+        return self._identity.board.is_computing(pid)
 
     def _plan_turn(self) -> None:
         if not self._turn_planned:

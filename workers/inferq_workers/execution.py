@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
 from typing import TypeVar
 
 import orjson
@@ -54,7 +53,6 @@ class Executor:
         pulse: Pulse,
         settings: Settings,
         worker: str,
-        storing: Callable[[], AbstractContextManager[None]],
     ) -> None:
         self._store = store
         self._catalog = catalog
@@ -63,7 +61,6 @@ class Executor:
         self._pulse = pulse
         self._settings = settings
         self._worker = worker
-        self._storing = storing
 
     def run(self, batch_id: BatchId, model: str, job_ids: Sequence[JobId]) -> str:
         """Execute the batch; says in words what happened.
@@ -84,8 +81,7 @@ class Executor:
             outcomes = predict_batch(claim.jobs, self._catalog)
             seconds = time.monotonic() - started
             batch = BatchLog(len(claim.jobs), sum(job.n_rows for job in claim.jobs), seconds)
-            with self._storing():
-                completed = waiting_for_store(lambda: self._store.complete(batch_id, outcomes, batch), patience)
+            completed = waiting_for_store(lambda: self._store.complete(batch_id, outcomes, batch), patience)
         finally:
             self._pulse.hold(None)
         self._notify(claim, outcomes, completed)

@@ -62,7 +62,8 @@ def _predict_group(
     max_rows = catalog.limits(group.version.model).max_batch_rows
     outcomes: list[Outcome] = []
     for chunk in _chunks(jobs, max_rows):
-        outcomes += _isolate(group, chunk, model, max_rows, elapsed)
+        with catalog.computing():
+            outcomes += _isolate(group, chunk, model, max_rows, elapsed)
     return outcomes
 
 

@@ -31,7 +31,7 @@ class PoolProcess:
         self._publisher = Publisher(identity.settings.broker)
         self._notifier = Notifier(identity.settings.broker)
         self._pulse = Pulse(self._store, identity, on_lost=_lease_lost)
-        catalog = Catalog(self._store, identity.settings, identity.worker)
+        catalog = Catalog(self._store, identity.settings, identity.worker, computing=identity.board.computing)
         self.executor = Executor(
             self._store,
             catalog,
@@ -40,7 +40,6 @@ class PoolProcess:
             self._pulse,
             identity.settings,
             identity.worker,
-            identity.board.storing,
         )
 
     def start(self) -> None:

@@ -26,9 +26,9 @@ class BatchRequest(Request):
             return  # an unmerged task: the lease of its batch runs out
         error = exc_info.exception
         error = getattr(error, "exc", error)
-        if isinstance(error, TimeLimitExceeded) and self.batcher.is_storing(self.worker_pid):
-            # The model was in time; the store was not.
-            self._recover(None, "the store did not take the results within the batch's time limit")
+        if isinstance(error, TimeLimitExceeded) and not self.batcher.is_computing(self.worker_pid):
+            # It is not the model that takes so long.
+            self._recover(None, "the store did not answer within the batch's time limit")
         elif isinstance(error, TimeLimitExceeded):
             self._recover(ErrorCode.TIME_LIMIT, f"the batch took longer than its time limit of {self.time_limits[0]} s")
         elif isinstance(error, (WorkerLostError, SystemExit)):
