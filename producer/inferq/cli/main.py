@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 from typer import echo
 
-from inferq.cli import jobs, models, services
+from inferq.cli import jobs, logs, models, services, submit
 from inferq.cli.output import configure_messages, fail
 from inferq_core.errors import InferqError
 
@@ -25,7 +25,9 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
+submit.add_to(app)
 jobs.add_to(app)
+logs.add_to(app)
 services.add_to(app)
 app.add_typer(models.app, name="models")
 app.add_typer(services.database, name="db")

@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import typer
 from typer import echo
 
+from inferq.cli.options import AsJson
 from inferq.cli.output import print_json
 from inferq_core.settings import load_settings
 from inferq_core.signature import Signature
@@ -18,7 +19,6 @@ from inferq_core.store import open_store
 from inferq_core.store.records import VersionRecord
 
 app = typer.Typer(help="Register models and look at them.", no_args_is_help=True)
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 @app.command(

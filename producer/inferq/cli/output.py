@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import asdict
 from enum import IntEnum
 from typing import Any, NoReturn
 
@@ -10,6 +12,7 @@ import structlog
 import typer
 from typer import echo
 
+from inferq import Result
 from inferq_core.errors import (
     AlreadyRunning,
     BrokerUnavailable,
@@ -69,6 +72,21 @@ def exit_with(code: ExitCode) -> NoReturn:
 def print_json(value: Any) -> None:
     """One JSON document on one line."""
     echo(orjson.dumps(value, default=str, option=orjson.OPT_NON_STR_KEYS).decode())
+
+
+def print_fields(fields: Mapping[str, Any], *, as_json: bool) -> None:
+    """One object: as JSON, or a line for each field."""
+    if as_json:
+        print_json(fields)
+        return
+    for name, value in fields.items():
+        shown = orjson.dumps(value).decode() if isinstance(value, list | dict) else value
+        echo(f"{name:14} {shown}")
+
+
+def result_fields(result: Result) -> dict[str, Any]:
+    """What is known of the result."""
+    return {name: value for name, value in asdict(result).items() if value is not None}
 
 
 def configure_messages() -> None:
