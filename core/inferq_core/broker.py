@@ -21,6 +21,8 @@ CONNECT_TIMEOUT = 4.0
 REDIS_PRIORITY = {Priority.INTERACTIVE: 0, Priority.NORMAL: 3, Priority.BULK: 6}
 AMQP_PRIORITY = {Priority.INTERACTIVE: 9, Priority.NORMAL: 5, Priority.BULK: 1}
 AMQP_MAX_PRIORITY = 10
+# The list of a Redis broker onto which workers put what came through a queue and is not a message of this system.
+SET_ASIDE_QUEUE = "inferq.set-aside"
 SCHEMES = ("redis", "rediss", "redis+socket", "amqp", "amqps", "pyamqp")
 
 
