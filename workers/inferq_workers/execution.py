@@ -28,8 +28,8 @@ from inferq_core.store.records import (
     PendingRef,
     StoredResult,
 )
-from inferq_workers.catalog import Catalog
-from inferq_workers.prediction import predict_batch
+from inferq_models.catalog import Catalog
+from inferq_models.prediction import predict_batch
 from inferq_workers.pulse import Pulse
 
 log = get_logger(__name__)

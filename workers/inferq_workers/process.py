@@ -14,7 +14,7 @@ from inferq_core.ids import BatchId
 from inferq_core.logging import get_logger
 from inferq_core.notify import Notifier
 from inferq_core.store import open_store
-from inferq_workers.catalog import Catalog
+from inferq_models.catalog import Catalog
 from inferq_workers.execution import Executor
 from inferq_workers.identity import Identity
 from inferq_workers.pulse import Pulse

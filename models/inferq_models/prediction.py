@@ -11,9 +11,9 @@ import orjson
 from inferq_core.errors import ArtifactRejected, InvalidInput, UnknownModel, UnknownVersion
 from inferq_core.states import ErrorCode, Method, State
 from inferq_core.store.records import ClaimedJob, Outcome, VersionRecord
+from inferq_models.catalog import Catalog
 from inferq_models.loader import LoadedModel
 from inferq_models.routing import route
-from inferq_workers.catalog import Catalog
 
 # What is kept of an exception's text, in characters.
 MAX_ERROR_TEXT = 2000

@@ -1,4 +1,4 @@
-"""The models that a pool process holds, and which version serves a job right now."""
+"""The models that a process holds, and which version serves a job right now."""
 
 from __future__ import annotations
 

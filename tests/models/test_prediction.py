@@ -12,7 +12,7 @@ from inferq_core.ids import new_job_id
 from inferq_core.messages import Limits
 from inferq_core.states import ErrorCode, Method, State
 from inferq_core.store.records import ClaimedJob
-from inferq_workers.prediction import predict_batch
+from inferq_models.prediction import predict_batch
 
 POISON = -1.0
 
