@@ -1,80 +1,81 @@
-"""`make bench`: measure, print a table, write benchmarks/out/latest.json."""
+"""`make bench`: measure inferq against the hand-written Celery task in one run; a table, a chart, out/latest.json."""
 
 import argparse
 import json
-import statistics
-import subprocess
+import os
+import platform
+import sys
 import tempfile
+import time
 from pathlib import Path
 
 from rich.console import Console
-from rich.table import Table
 
-from benchmarks.drain import ours, theirs
-from inferq.local.embedded import EmbeddedBroker
-from inferq_core.settings import Settings
+from benchmarks import drain, footprint, idle, submitting
+from benchmarks.figure import Figure
+from benchmarks.machine import fsync_p50
+from benchmarks.report import chart, table
+from benchmarks.servers import BACKENDS, Broker
+from benchmarks.side import arena
 
 OUT = Path(__file__).parent / "out" / "latest.json"
+GROUPS = ("drain", "submit", "idle", "memory")
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--pairs", type=int, default=3, help="interleaved pairs of runs")
-    parser.add_argument("--jobs", type=int, default=6000, help="jobs of one run of inferq; a tenth for the other side")
+    parser.add_argument("--pairs", type=int, default=5, help="interleaved pairs of each figure")
+    parser.add_argument("--backend", choices=list(BACKENDS), help="one of the two stores only")
+    parser.add_argument("--only", choices=GROUPS, nargs="+", default=GROUPS, help="groups of figures")
     arguments = parser.parse_args()
-    console = Console()
-    pairs = []
-    for number in range(arguments.pairs):
-        hand = measured(theirs, max(arguments.jobs // 10, 200))
-        own = measured(ours, arguments.jobs)
-        console.print(
-            f"pair {number + 1}: inferq {own:,.0f} jobs/s, hand-written {hand:,.0f} jobs/s: {own / hand:.1f}×"
-        )
-        pairs.append((own, hand))
-    figure = summarise(pairs)
-    OUT.parent.mkdir(exist_ok=True)
-    OUT.write_text(json.dumps({"figures": [figure]}, indent=2) + "\n")
-    table = Table("figure", "store", "inferq", "hand-written", "ratio (spread)", "bar", "met")
-    spread = f"{figure['ratio']:.1f}× ({min(figure['ratios']):.1f}–{max(figure['ratios']):.1f})"
-    table.add_row(
-        figure["name"],
-        figure["backend"],
-        f"{figure['ours']:,.0f}/s",
-        f"{figure['theirs']:,.0f}/s",
-        spread,
-        f"≥ {figure['bar']}×",
-        "yes" if figure["met"] else "NO",
-    )
-    console.print(table)
-    load = subprocess.run(["uptime"], capture_output=True, text=True, check=False).stdout.strip()
-    console.print(f"machine: {load}")
-    return 0 if figure["met"] else 1
-
-
-def measured(side, jobs):
-    """Run one side on a broker and a folder of its own."""
+    os.environ["OMP_NUM_THREADS"] = "1"
+    console = Console(width=None if sys.stdout.isatty() else 150)
+    console.print(f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}, Python {platform.python_version()}")
+    started = time.monotonic()
+    figures: list[Figure] = []
     with tempfile.TemporaryDirectory(prefix="inferq-bench-") as folder:
-        settings = Settings(home=Path(folder) / "broker")
-        broker = EmbeddedBroker(settings)
+        fsync = fsync_p50(Path(folder))
+        broker = Broker(Path(folder) / "broker")
         try:
-            return side(settings.broker, Path(folder), jobs)
+            for backend in [arguments.backend] if arguments.backend else BACKENDS:
+                figures += measure(backend, broker, Path(folder), arguments, console)
         finally:
             broker.stop()
+    console.print(table(figures), chart(figures))
+    minutes = (time.monotonic() - started) / 60
+    console.print(f"fsync p50 {fsync * 1e3:.2f} ms, load at the end {os.getloadavg()[0]:.1f}, {minutes:.1f} minutes")
+    OUT.parent.mkdir(exist_ok=True)
+    facts = {"cores": os.cpu_count(), "python": platform.python_version(), "fsync_p50_ms": fsync * 1e3}
+    OUT.write_text(json.dumps({"figures": [figure.as_json() for figure in figures], "machine": facts}, indent=2) + "\n")
+    return 0 if all(figure.met for figure in figures) else 1
 
 
-def summarise(pairs):
-    ratios = [own / hand for own, hand in pairs]
-    bar = 4.0
-    return {
-        "name": "drain single-row jobs, random forest of 100 trees",
-        "backend": "sqlite",
-        "ours": statistics.median(own for own, _ in pairs),
-        "theirs": statistics.median(hand for _, hand in pairs),
-        "ratio": statistics.median(ratios),
-        "ratios": ratios,
-        "bar": bar,
-        "met": statistics.median(ratios) >= bar,
-    }
+def measure(
+    backend: str, broker: Broker, folder: Path, arguments: argparse.Namespace, console: Console
+) -> list[Figure]:
+    """The figures on one store: with both workers, then with none (so that enqueuing has the machine for itself)."""
+    figures: list[Figure] = []
+    for with_workers in (True, False):
+        part = folder / f"{backend}-{'workers' if with_workers else 'alone'}"
+        part.mkdir()
+        with BACKENDS[backend](part) as database, arena(part, broker, database, with_workers=with_workers) as opened:
+            steps = (
+                {
+                    "drain": lambda: drain.figures(opened, arguments.pairs),
+                    "idle": lambda: idle.figures(opened, arguments.pairs),
+                }
+                if with_workers
+                else {
+                    "submit": lambda: submitting.figures(opened, arguments.pairs),
+                    "memory": lambda: footprint.figures(opened) if backend == "sqlite" else [],
+                }
+            )
+            for name, step in steps.items():
+                if name in arguments.only:
+                    for figure in step():
+                        figures.append(figure)
+                        console.print(f"{figure.backend}: {figure.name}: {figure.value:,.2f} (bar {figure.bar:g})")
+    return figures
 
 
 if __name__ == "__main__":
