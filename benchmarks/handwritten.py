@@ -1,7 +1,8 @@
 """The Celery task that every team writes by hand, written with care.
 
 One task per prediction, models loaded once per process, late acknowledgement, one durable commit per result. `answer`
-is the same for those who want the value back: Celery's result backend on Redis, and no SQL at all. Its settings come from the environment, as such things do: BENCH_BROKER, BENCH_STORE, BENCH_MODELS.
+is the same for those who want the value back: Celery's result backend on Redis, and no SQL at all. Its settings
+come from the environment, as such things do: BENCH_BROKER, BENCH_STORE, BENCH_MODELS.
 """
 
 import os

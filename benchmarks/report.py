@@ -36,7 +36,6 @@ def chart(figures: Sequence[Figure]) -> Table:
         length = round(min(reached, 2.0) / 2 * BAR_WIDTH)
         line = ("█" * length).ljust(BAR_WIDTH)
         middle = BAR_WIDTH // 2
-        shown.add_row(
-            f"{figure.name}, {figure.backend}", f"{line[:middle]}│{line[middle:]}", f"{reached:.2f} of the bar"
-        )
+        drawn = f"{line[:middle]}│{line[middle:]}"
+        shown.add_row(f"{figure.name}, {figure.backend}", drawn, f"{reached:.2f} of the bar")
     return shown

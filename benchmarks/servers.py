@@ -54,11 +54,12 @@ class Broker:
         while True:
             try:
                 self.client.ping()
-                return
             except redis.ConnectionError:
                 if time.monotonic() > deadline:
                     raise
                 time.sleep(0.02)
+            else:
+                return
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """The two sides of a measurement: inferq, and the hand-written task. Each has its worker on the same broker and store.
 
-Both workers stay up for all measurements, so that starting and loading are on nobody's bill; the one that is not measured
-is frozen, and both are while a backlog is being enqueued.
+Both workers stay up for all measurements, so that starting and loading are on nobody's bill; the one that is not
+measured is frozen, and both are while a backlog is being enqueued.
 """
 
 import os
@@ -122,7 +122,7 @@ class Ours:
         for name, model in models.fitted().items():
             register(name, model, models.rows()[:100], settings=self.settings)
         self.client = Client(self.settings)
-        self._store = self.client._store  # noqa: SLF001 - a backlog is made faster than a client may
+        self._store = self.client._store  # a backlog is made faster than a client may
         self._engine = sa.create_engine(database.url)
         commands = [["inferq_workers", "worker"], ["inferq_workers", "keeper"]] if with_worker else []
         self.workers = Workers(folder, commands, self.settings.environment())
