@@ -12,11 +12,12 @@ import numpy as np
 import sklearn
 
 from inferq_core.errors import ArtifactRejected, InferqError, RegistrationRefused, UnknownModel
-from inferq_core.settings import DAY, QUEUE_NAME, Settings, load_settings
+from inferq_core.settings import Settings, load_settings
 from inferq_core.signature import Signature
 from inferq_core.store import open_store
 from inferq_core.store.contract import Store
 from inferq_core.store.records import NewVersion, VersionRecord
+from inferq_core.store.registry import check_settings
 from inferq_models import artifacts, formats
 from inferq_models.formats import Format
 from inferq_models.infer import TRIED_ROWS, call, infer
@@ -52,12 +53,7 @@ class _Target:
 
     def check(self) -> None:
         artifacts.check_name(self.name)
-        if self.queue is not None and not QUEUE_NAME.fullmatch(self.queue):
-            raise RegistrationRefused(f"queue {self.queue!r}: letters, digits, '_', '.' and '-' only, 64 at most")
-        if self.max_batch_rows is not None and self.max_batch_rows < 1:
-            raise RegistrationRefused(f"max_batch_rows={self.max_batch_rows}: at least 1 row")
-        if self.time_limit is not None and not 0 < self.time_limit <= DAY:
-            raise RegistrationRefused(f"time_limit={self.time_limit}: more than 0 seconds, at most {DAY:g}")
+        check_settings(queue=self.queue, max_batch_rows=self.max_batch_rows, time_limit=self.time_limit)
 
 
 def register(

@@ -4,6 +4,7 @@ import pytest
 from processes import add_versions, in_processes, in_threads, version
 
 from inferq_core.errors import RegistrationRefused, UnknownModel, UnknownVersion
+from inferq_core.store.records import ModelSetting
 
 
 def test_a_model_is_made_and_its_settings_change_one_by_one(store):
@@ -101,3 +102,48 @@ def test_racing_registrations_get_every_number_once(store, store_url, together):
     numbers = together(add_versions, [(store_url, 8)] * 4)
     assert sorted(number for part in numbers for number in part) == list(range(1, 33))
     assert store.version("digits", None).number == 32
+
+
+def test_settings_go_back_to_their_defaults(store):
+    store.put_model("digits", queue="heavy", max_batch_rows=64, time_limit=2.5)
+    changed = store.reset_model("digits", [ModelSetting.QUEUE, ModelSetting.TIME_LIMIT])
+    assert (changed.queue, changed.max_batch_rows, changed.time_limit) == (None, 64, None)
+    assert store.reset_model("digits", []) == changed == store.model("digits")
+    with pytest.raises(UnknownModel, match=r"'nothing'.*digits"):
+        store.reset_model("nothing", [ModelSetting.QUEUE])
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"queue": "two words"}, "'two words'.*letters"),
+        ({"max_batch_rows": 0}, "max_batch_rows=0.*at least 1"),
+        ({"max_batch_rows": 2**31}, "2147483648.*at most"),
+        ({"time_limit": 0}, "time_limit=0.*more than 0"),
+        ({"time_limit": float("inf")}, "inf.*86400"),
+        ({"time_limit": float("nan")}, "nan.*86400"),
+    ],
+)
+def test_settings_that_no_model_can_have_are_refused(store, settings, words):
+    with pytest.raises(RegistrationRefused, match=words):
+        store.put_model("digits", **settings)
+    assert store.models() == []
+
+
+def test_an_alias_is_removed_and_can_come_back(store):
+    store.add_version(version(), aliases=("champion", "stable"))
+    store.remove_alias("digits", "stable")
+    assert store.aliases("digits") == {"champion": 1}
+    with pytest.raises(UnknownVersion, match=r"'stable'.*champion"):
+        store.remove_alias("digits", "stable")
+    with pytest.raises(UnknownModel):
+        store.remove_alias("nothing", "stable")
+    store.set_alias("digits", "stable", 1)
+    assert store.version("digits", "stable").number == 1
+
+
+def test_the_champion_is_moved_never_removed(store):
+    store.add_version(version(), aliases=("champion",))
+    with pytest.raises(RegistrationRefused, match="champion"):
+        store.remove_alias("digits", "champion")
+    assert store.aliases("digits") == {"champion": 1}

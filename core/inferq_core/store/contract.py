@@ -12,7 +12,7 @@ commit) the method can be called again with the same arguments: all writes are i
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 from inferq_core.ids import BatchId, JobId
@@ -28,6 +28,7 @@ from inferq_core.store.records import (
     JobView,
     LogEntry,
     ModelRecord,
+    ModelSetting,
     NewJob,
     NewScalingDecision,
     NewVersion,
@@ -177,7 +178,13 @@ class Registry(Protocol):
     def put_model(
         self, name: str, *, queue: str | None = None, max_batch_rows: int | None = None, time_limit: float | None = None
     ) -> ModelRecord:
-        """Create the model or change the settings that are given (None leaves a setting as it is)."""
+        """Create the model or change the settings that are given (None leaves a setting as it is).
+
+        Raises RegistrationRefused for values that no model can have.
+        """
+
+    def reset_model(self, name: str, settings: Collection[ModelSetting]) -> ModelRecord:
+        """Give these settings of the model back to the defaults. Raises UnknownModel."""
 
     def model(self, name: str) -> ModelRecord:
         """Raises UnknownModel, naming the models that exist."""
@@ -197,6 +204,9 @@ class Registry(Protocol):
 
     def set_alias(self, model: str, alias: str, number: int) -> None:
         """Move an alias. Raises UnknownModel, UnknownVersion."""
+
+    def remove_alias(self, model: str, alias: str) -> None:
+        """Raises UnknownModel, UnknownVersion, and RegistrationRefused for `champion`, which jobs rely on."""
 
     def aliases(self, model: str) -> Mapping[str, int]: ...
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import Any
 
 from inferq_core.ids import BatchId, JobId
@@ -171,8 +172,18 @@ class Recovered:
     failed: Sequence[JobId]
 
 
+class ModelSetting(StrEnum):
+    """What a model may set for itself, named as in `ModelRecord`."""
+
+    QUEUE = "queue"
+    MAX_BATCH_ROWS = "max_batch_rows"
+    TIME_LIMIT = "time_limit"
+
+
 @dataclass(frozen=True, slots=True)
 class ModelRecord:
+    """A model and its settings; None stands for the default of whoever reads it."""
+
     name: str
     queue: str | None
     max_batch_rows: int | None

@@ -3,23 +3,38 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Protocol
 
 import orjson
-from sqlalchemy import Connection, Insert, Row, func, insert, select
+from sqlalchemy import Connection, Insert, Row, delete, func, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from inferq_core.errors import RegistrationRefused, UnknownModel, UnknownVersion
+from inferq_core.settings import DAY, QUEUE_NAME
 from inferq_core.store.part import Part
-from inferq_core.store.records import ModelRecord, NewVersion, VersionRecord
+from inferq_core.store.records import ModelRecord, ModelSetting, NewVersion, VersionRecord
 from inferq_core.store.sql import clock, json_text
 from inferq_core.store.tables import aliases, models, versions
 
 DEFAULT_ALIAS = "champion"
 # A name that looks like a number could never be told from one.
 _ALIAS = re.compile(r"[A-Za-z_][\w.-]{0,63}", re.ASCII)
+# What an INTEGER of PostgreSQL holds.
+MAX_INTEGER = 2**31 - 1
 _NUMBER = re.compile(r"[0-9]{1,9}", re.ASCII)
+
+
+def check_settings(
+    *, queue: str | None = None, max_batch_rows: int | None = None, time_limit: float | None = None
+) -> None:
+    """Raise RegistrationRefused for settings that no model can have."""
+    if queue is not None and not QUEUE_NAME.fullmatch(queue):
+        raise RegistrationRefused(f"queue {queue!r}: letters, digits, '_', '.' and '-' only, 64 at most")
+    if max_batch_rows is not None and not 1 <= max_batch_rows <= MAX_INTEGER:
+        raise RegistrationRefused(f"max_batch_rows={max_batch_rows}: at least 1 row, at most {MAX_INTEGER}")
+    if time_limit is not None and not 0 < time_limit <= DAY:
+        raise RegistrationRefused(f"time_limit={time_limit:g}: more than 0 seconds, at most {DAY:g}")
 
 
 class RegistryPart(Part):
@@ -28,6 +43,7 @@ class RegistryPart(Part):
     def put_model(
         self, name: str, *, queue: str | None = None, max_batch_rows: int | None = None, time_limit: float | None = None
     ) -> ModelRecord:
+        check_settings(queue=queue, max_batch_rows=max_batch_rows, time_limit=time_limit)
         settings = {"queue": queue, "max_batch_rows": max_batch_rows, "time_limit": time_limit}
         given = {key: value for key, value in settings.items() if value is not None}
 
@@ -36,6 +52,18 @@ class RegistryPart(Part):
             # Without settings it changes nothing, but an upsert that does nothing returns nothing either.
             statement = statement.on_conflict_do_update(index_elements=["name"], set_=given or {"name": name})
             return _model(connection.execute(statement.returning(models)).one())
+
+        return self._database.write(work)
+
+    def reset_model(self, name: str, settings: Collection[ModelSetting]) -> ModelRecord:
+        values = {"name": name, **dict.fromkeys(map(str, settings))}
+        statement = update(models).where(models.c.name == name).values(values).returning(models)
+
+        def work(connection: Connection) -> ModelRecord:
+            row = connection.execute(statement).one_or_none()
+            if row is None:
+                raise _unknown_model(connection, name)
+            return _model(row)
 
         return self._database.write(work)
 
@@ -94,6 +122,20 @@ class RegistryPart(Part):
             if connection.scalar(there) is None:
                 raise _missing(connection, model, str(number))
             _point(connection, model, alias, number)
+
+        self._database.write(work)
+
+    def remove_alias(self, model: str, alias: str) -> None:
+        if alias == DEFAULT_ALIAS:
+            raise RegistrationRefused(
+                f"the alias {DEFAULT_ALIAS!r} of model {model!r} stays, because jobs that name no version go to it: "
+                "point it to another version instead"
+            )
+        gone = delete(aliases).where(aliases.c.model == model, aliases.c.alias == alias).returning(aliases.c.alias)
+
+        def work(connection: Connection) -> None:
+            if connection.scalar(gone) is None:
+                raise _missing(connection, model, alias)
 
         self._database.write(work)
 

@@ -7,15 +7,15 @@ Exit codes: 0 done, 1 failed, 2 wrong usage or input, 3 store or broker unavaila
 from __future__ import annotations
 
 import sys
+from dataclasses import dataclass
 from importlib import metadata
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 from typer import echo
 
-from inferq.cli import jobs, logs, models, services, submit
-from inferq.cli.output import configure_messages, fail
-from inferq_core.errors import InferqError
+from inferq.cli import feedback, jobs, logs, models, services, submit
+from inferq.cli.output import ExitCode, configure_messages, fail
 
 app = typer.Typer(
     name="inferq",
@@ -30,6 +30,7 @@ jobs.add_to(app)
 logs.add_to(app)
 services.add_to(app)
 app.add_typer(models.app, name="models")
+app.add_typer(feedback.app, name="feedback")
 app.add_typer(services.database, name="db")
 
 
@@ -39,24 +40,38 @@ def _print_version(value: bool) -> None:
         raise typer.Exit
 
 
+@dataclass
+class Invocation:
+    """What holds for the whole call."""
+
+    debug: bool = False
+
+
 @app.callback()
 def options(
+    context: typer.Context,
     debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
-    version: Annotated[
+    version: Annotated[  # noqa: ARG001 - its callback does the work
         bool, typer.Option("--version", help="Show the version.", callback=_print_version, is_eager=True)
     ] = False,
 ) -> None:
     """Predictions through a queue: submit rows, poll results, run workers."""
+    context.ensure_object(Invocation).debug = debug
 
 
-def main() -> None:
+def main() -> NoReturn:
+    """Run the command. Whatever goes wrong is one line on stderr; a traceback comes only with --debug."""
     configure_messages()
+    invocation = Invocation()
     try:
-        app(prog_name="inferq")
-    except InferqError as error:
-        if "--debug" in sys.argv:
+        code = app(prog_name="inferq", standalone_mode=False, obj=invocation)
+    except Exception as error:
+        if invocation.debug and not isinstance(error, typer.TyperException):
             raise
         fail(error)
+    if code == ExitCode.INTERRUPTED:
+        echo("inferq: interrupted", err=True)
+    sys.exit(code)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""`inferq models`: register, list and show."""
+"""`inferq models`: register, list, show, name versions, change settings."""
 
 from __future__ import annotations
 
@@ -11,14 +11,24 @@ from typing import Annotated, Any
 import typer
 from typer import echo
 
-from inferq.cli.options import AsJson
+from inferq.cli.options import AsJson, examples
 from inferq.cli.output import print_json
+from inferq_core.errors import InvalidInput
 from inferq_core.settings import load_settings
 from inferq_core.signature import Signature
 from inferq_core.store import open_store
-from inferq_core.store.records import VersionRecord
+from inferq_core.store.records import ModelSetting, VersionRecord
 
-app = typer.Typer(help="Register models and look at them.", no_args_is_help=True)
+Model = Annotated[str, typer.Argument(metavar="MODEL", help="Name of a registered model.")]
+Queue = Annotated[str | None, typer.Option(help="Queue of the model's jobs; some worker must serve it.")]
+MaxBatchRows = Annotated[int | None, typer.Option(metavar="ROWS", help="Rows of a batch at the most.")]
+TimeLimit = Annotated[float | None, typer.Option(metavar="S", help="Seconds that a batch may take.")]
+
+app = typer.Typer(
+    help="Register models, look at them, name their versions, change their settings.",
+    no_args_is_help=True,
+    epilog=examples("inferq models register digits digits.skops", "inferq models show digits"),
+)
 
 
 @app.command(
@@ -37,9 +47,9 @@ def register(
     trust_type: Annotated[
         list[str] | None, typer.Option(help="Approve a type in the .skops file, by its full name; repeat it.")
     ] = None,
-    queue: Annotated[str | None, typer.Option(help="Queue of the model's jobs.")] = None,
-    max_batch_rows: Annotated[int | None, typer.Option(min=1, help="Rows of a batch at the most.")] = None,
-    time_limit: Annotated[float | None, typer.Option(min=0.001, help="Seconds that a batch may take.")] = None,
+    queue: Queue = None,
+    max_batch_rows: MaxBatchRows = None,
+    time_limit: TimeLimit = None,
     promote: Annotated[bool, typer.Option(help="Point the alias `champion` to the new version.")] = True,
 ) -> None:
     """Make an immutable, numbered version of a model from a file."""
@@ -83,7 +93,7 @@ def list_models(as_json: AsJson = False) -> None:
 
 
 @app.command(epilog="Example: inferq models show digits")
-def show(name: Annotated[str, typer.Argument(help="Name of the model.")], as_json: AsJson = False) -> None:
+def show(name: Model, as_json: AsJson = False) -> None:
     """Show a model's settings, versions and what they take."""
     with closing(open_store(load_settings())) as store:
         model = store.model(name)
@@ -92,7 +102,7 @@ def show(name: Annotated[str, typer.Argument(help="Name of the model.")], as_jso
     if as_json:
         print_json({**asdict(model), "aliases": aliases, "versions": versions})
         return
-    for setting in ("queue", "max_batch_rows", "time_limit"):
+    for setting in ModelSetting:
         value = getattr(model, setting)
         echo(f"{setting:16} {'default' if value is None else value}")
     for version in versions:
@@ -103,6 +113,87 @@ def show(name: Annotated[str, typer.Argument(help="Name of the model.")], as_jso
         echo(f"  artifact       {version['format']} sha256:{version['digest']}")
         echo(f"  takes          {version['takes']}")
         echo(f"  methods        {', '.join(version['methods'])}")
+
+
+@app.command(
+    epilog=examples(
+        "inferq models alias digits champion 3",
+        "inferq models alias digits champion challenger",
+        "inferq models alias digits challenger --remove",
+    )
+)
+def alias(
+    model: Model,
+    alias: Annotated[
+        str, typer.Argument(metavar="ALIAS", help="Name for one of its versions, such as champion or challenger.")
+    ],
+    version: Annotated[
+        str | None, typer.Argument(metavar="VERSION", help="Number of the version, or another alias of it.")
+    ] = None,
+    *,
+    remove: Annotated[
+        bool, typer.Option("--remove", help="Take the alias away; jobs cannot name it any more.")
+    ] = False,
+) -> None:
+    """Point an alias to a version of a model; jobs that name no version go to `champion`.
+
+    It takes effect for jobs that are waiting too: the version is chosen when a job runs.
+    """
+    if remove == (version is not None):
+        raise InvalidInput("give a VERSION to point the alias to, or --remove")
+    with closing(open_store(load_settings())) as store:
+        if version is None:
+            store.remove_alias(model, alias)
+            echo(f"{model}: {alias} is removed")
+            return
+        number = store.version(model, version).number
+        before = store.aliases(model).get(alias)
+        store.set_alias(model, alias, number)
+    echo(f"{model}: {alias} is version {number}{'' if before in (None, number) else f', was {before}'}")
+
+
+@app.command(
+    epilog=examples(
+        "inferq models settings digits",
+        "inferq models settings digits --max-batch-rows 512 --time-limit 30",
+        "inferq models settings digits --default queue --default time_limit",
+    )
+)
+def settings(
+    model: Model,
+    *,
+    queue: Queue = None,
+    max_batch_rows: MaxBatchRows = None,
+    time_limit: TimeLimit = None,
+    default: Annotated[
+        list[ModelSetting] | None,
+        typer.Option(
+            metavar="SETTING", help=f"Take the default again for {', '.join(ModelSetting)}; repeat it for several."
+        ),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show a model's settings, after changing those that are given.
+
+    They count for jobs that are submitted from then on; those that wait stay in the queue they are in.
+    """
+    given = {"queue": queue, "max_batch_rows": max_batch_rows, "time_limit": time_limit}
+    for name in default or ():
+        if given[name] is not None:
+            raise InvalidInput(f"{name} is given as {given[name]} and as --default: give one of them")
+    defaults = load_settings()
+    with closing(open_store(defaults)) as store:
+        record = store.model(model)
+        if any(value is not None for value in given.values()):
+            record = store.put_model(model, queue=queue, max_batch_rows=max_batch_rows, time_limit=time_limit)
+        if default:
+            record = store.reset_model(model, default)
+    values = {name: getattr(record, name) for name in ModelSetting}
+    if as_json:
+        print_json({"name": model, **values})
+        return
+    for name, value in values.items():
+        echo(f"{name:16} {value if value is not None else f'{getattr(defaults, name)} (default)'}")
 
 
 def _described(version: VersionRecord) -> dict[str, Any]:

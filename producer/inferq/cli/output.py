@@ -10,6 +10,7 @@ from typing import Any, NoReturn
 import orjson
 import structlog
 import typer
+from pydantic import ValidationError
 from typer import echo
 
 from inferq import Result
@@ -37,6 +38,7 @@ class ExitCode(IntEnum):
     UNAVAILABLE = 3  # the store or the broker does not answer, or is not as it must be
     UNKNOWN = 4  # no such job, model or version
     UNFINISHED = 5  # the job is queued or running
+    INTERRUPTED = 130  # Ctrl-C, as shells count it
 
 
 # The first class that fits decides.
@@ -55,14 +57,46 @@ EXIT_CODES: tuple[tuple[type[InferqError], ExitCode], ...] = (
 )
 
 
-def exit_code_of(error: InferqError) -> ExitCode:
+def exit_code_of(error: Exception) -> ExitCode:
+    if isinstance(error, typer.TyperException):
+        return ExitCode.USAGE
     return next((code for kind, code in EXIT_CODES if isinstance(error, kind)), ExitCode.FAILED)
 
 
-def fail(error: InferqError) -> NoReturn:
+def fail(error: Exception) -> NoReturn:
     """One readable line (a failed start adds the end of a log), and the code that fits."""
-    echo(f"inferq: {error}", err=True)
+    if line := _line_of(error):
+        echo(f"inferq: {line}", err=True)
     raise SystemExit(exit_code_of(error))
+
+
+def _line_of(error: Exception) -> str:
+    if isinstance(error, InferqError):
+        return str(error)
+    if isinstance(error, typer.TyperException):
+        return _usage(error)
+    if isinstance(error, OSError) and error.filename is not None:
+        return f"{error.filename}: {error.strerror}"
+    message = " ".join(str(error).split())
+    return f"unexpected {type(error).__name__}: {message}. `inferq --debug …` shows where"
+
+
+def _usage(error: typer.TyperException) -> str:
+    """What was wrong with the words of the command; nothing when its help was shown already."""
+    message = " ".join(_named(error).split()).rstrip(".?")
+    context = getattr(error, "ctx", None)
+    return f"{message}. See `{context.command_path} --help`" if message and context else message
+
+
+def _named(error: typer.TyperException) -> str:
+    """The message with the value that was wrong, which typer leaves out."""
+    cause = error.__cause__
+    if not (isinstance(error, typer.BadParameter) and isinstance(cause, ValidationError) and error.param):
+        return error.format_message()
+    problem = cause.errors(include_url=False)[0]
+    given = repr(problem["input"])
+    reason = problem["msg"].removeprefix("Value error, ").removeprefix("Input ").removeprefix(f"{given} ")
+    return f"{error.param.get_error_hint()} {given}: {reason}"
 
 
 def exit_with(code: ExitCode) -> NoReturn:

@@ -1,0 +1,87 @@
+"""Aliases and settings of models, shown and changed."""
+
+import json
+from contextlib import closing
+
+import pytest
+
+from inferq import load_settings
+from inferq_core.store import open_store
+from inferq_models import register
+
+
+@pytest.fixture
+def versions(models, examples):
+    """Three versions of `cancer`; the third is the champion."""
+    for _ in range(2):
+        register("cancer", examples["cancer"].estimator, examples["cancer"].X_train[:50], settings=load_settings())
+
+
+def aliases():
+    with closing(open_store(load_settings())) as store:
+        return dict(store.aliases("cancer"))
+
+
+def test_an_alias_is_made_moved_and_removed(run, versions):
+    assert run("models", "alias", "cancer", "challenger", 1).out == "cancer: challenger is version 1\n"
+    assert run("models", "alias", "cancer", "challenger", 2).out == "cancer: challenger is version 2, was 1\n"
+    assert aliases() == {"champion": 3, "challenger": 2}
+    assert run("models", "alias", "cancer", "challenger", "--remove").code == 0
+    assert aliases() == {"champion": 3}
+
+
+def test_an_alias_can_follow_another(run, versions):
+    run("models", "alias", "cancer", "challenger", 1)
+    assert run("models", "alias", "cancer", "champion", "challenger").out == "cancer: champion is version 1, was 3\n"
+    assert aliases() == {"champion": 1, "challenger": 1}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (["cancer", "challenger"], 2, ["VERSION", "--remove"]),
+        (["cancer", "challenger", 1, "--remove"], 2, ["VERSION", "--remove"]),
+        (["cancer", "challenger", 9], 4, ["'9'", "1, 2, 3, champion"]),
+        (["cancer", "2", 1], 2, ["'2'", "begin with a letter"]),
+        (["cancer", "champion", "--remove"], 2, ["champion", "another version"]),
+        (["cancer", "challenger", "--remove"], 4, ["'challenger'", "champion"]),
+        (["nobody", "champion", 1], 4, ["'nobody'", "cancer"]),
+    ],
+)
+def test_a_wrong_alias_changes_nothing(run, versions, arguments, code, words):
+    ended = run("models", "alias", *arguments)
+    assert (ended.code, ended.err.count("\n")) == (code, 1)
+    assert all(word in ended.err for word in words)
+    assert aliases() == {"champion": 3}
+
+
+def test_settings_are_shown_changed_and_given_back(run, models, monkeypatch):
+    monkeypatch.setenv("INFERQ_TIME_LIMIT", "77")
+    assert "77.0 (default)" in run("models", "settings", "cancer").out
+    changed = run("models", "settings", "cancer", "--queue", "heavy", "--max-batch-rows", 64, "--time-limit", 2.5)
+    assert changed.code == 0
+    shown = json.loads(run("models", "settings", "cancer", "--json").out)
+    assert shown == {"name": "cancer", "queue": "heavy", "max_batch_rows": 64, "time_limit": 2.5}
+    back = run("models", "settings", "cancer", "--default", "queue", "--default", "time_limit", "--json").out
+    assert json.loads(back) == {"name": "cancer", "queue": None, "max_batch_rows": 64, "time_limit": None}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (["cancer", "--queue", "two words"], 2, ["two words", "letters"]),
+        (["cancer", "--max-batch-rows", 0], 2, ["max_batch_rows=0", "at least 1"]),
+        (["cancer", "--max-batch-rows", "many"], 2, ["'many'", "integer"]),
+        (["cancer", "--time-limit", "nan"], 2, ["nan", "86400"]),
+        (["cancer", "--default", "colour"], 2, ["'colour'", "max_batch_rows"]),
+        (["cancer", "--queue", "heavy", "--default", "queue"], 2, ["heavy", "--default"]),
+        (["nobody", "--queue", "heavy"], 4, ["'nobody'", "cancer"]),
+    ],
+)
+def test_a_wrong_setting_changes_nothing(run, models, arguments, code, words):
+    ended = run("models", "settings", *arguments)
+    assert (ended.code, ended.err.count("\n")) == (code, 1)
+    assert all(word in ended.err for word in words)
+    shown = json.loads(run("models", "settings", "cancer", "--json").out)
+    assert shown == {"name": "cancer", "queue": None, "max_batch_rows": None, "time_limit": None}
+    assert "nobody" not in run("models", "list").out
