@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import ssl
 import threading
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+from urllib.parse import parse_qsl
 
 import kombu
+import redis
 from kombu.exceptions import OperationalError
 
+from inferq_core import redis_lists
 from inferq_core.errors import BrokerUnavailable, SettingsError
 from inferq_core.messages import JobMessage
 from inferq_core.settings import redact
@@ -17,18 +20,27 @@ from inferq_core.states import Priority
 
 # Seconds until an unreachable broker is reported; the job is durable by then, so waiting longer helps nobody.
 CONNECT_TIMEOUT = 4.0
-# kombu's Redis lists pop the smallest step first, AMQP delivers the highest priority first.
-REDIS_PRIORITY = {Priority.INTERACTIVE: 0, Priority.NORMAL: 3, Priority.BULK: 6}
+# AMQP delivers the highest priority first.
 AMQP_PRIORITY = {Priority.INTERACTIVE: 9, Priority.NORMAL: 5, Priority.BULK: 1}
 AMQP_MAX_PRIORITY = 10
 # The list of a Redis broker onto which workers put what came through a queue and is not a message of this system.
 SET_ASIDE_QUEUE = "inferq.set-aside"
+# Messages that an AMQP broker keeps there, as many as workers keep on Redis; the oldest go.
+SET_ASIDE_MAX = 10_000
 SCHEMES = ("redis", "rediss", "redis+socket", "amqp", "amqps", "pyamqp")
+
+
+Answer = TypeVar("Answer")
 
 
 def check_url(url: str) -> str:
     """`url` itself. Raises SettingsError for a broker that inferq does not speak to."""
     scheme = url.partition("://")[0]
+    if scheme in ("rediss+cluster", "redis+cluster"):
+        raise SettingsError(
+            f"INFERQ_BROKER_URL={redact(url)}: a Redis Cluster cannot hold one queue's lists for a single blocking "
+            "command: name one server of its own"
+        )
     if scheme not in SCHEMES:
         raise SettingsError(f"INFERQ_BROKER_URL={redact(url)}: {scheme!r} is none of {', '.join(SCHEMES)}")
     return url
@@ -36,10 +48,6 @@ def check_url(url: str) -> str:
 
 def is_redis(url: str) -> bool:
     return url.startswith("redis")
-
-
-def priority_of(url: str, priority: Priority) -> int:
-    return (REDIS_PRIORITY if is_redis(url) else AMQP_PRIORITY)[priority]
 
 
 def transport_options(url: str) -> dict[str, Any]:
@@ -50,13 +58,20 @@ def transport_options(url: str) -> dict[str, Any]:
     """
     if not is_redis(url):
         return {}
-    return {"ack_emulation": False, "priority_steps": sorted(REDIS_PRIORITY.values())}
+    return {"ack_emulation": False, "priority_steps": sorted(redis_lists.STEPS.values())}
 
 
 def ssl_options(url: str) -> dict[str, Any] | None:
-    """TLS with verified certificates for URLs that ask for TLS; kombu's own default does not verify."""
+    """TLS with verified certificates for URLs that ask for TLS; kombu's own default does not verify.
+
+    A `rediss://` URL may say more in its query, as redis-py and kombu have it: `ssl_ca_certs`, `ssl_certfile`,
+    `ssl_keyfile`, `ssl_cert_reqs`.
+    """
     if url.startswith("rediss://"):
-        return {"ssl_cert_reqs": ssl.CERT_REQUIRED}
+        given = {name: value for name, value in parse_qsl(url.partition("?")[2]) if name.startswith("ssl_")}
+        if "ssl_check_hostname" in given:
+            given["ssl_check_hostname"] = given["ssl_check_hostname"].lower() == "true"  # type: ignore[assignment]
+        return {"ssl_cert_reqs": "required", **given}
     if url.startswith("amqps://"):
         return {"cert_reqs": ssl.CERT_REQUIRED}
     return None
@@ -86,10 +101,8 @@ class Publisher:
 
     def __init__(self, broker_url: str) -> None:
         self._url = check_url(broker_url)
+        self._broker: _Redis | _Amqp = (_Redis if is_redis(broker_url) else _Amqp)(broker_url)
         self._lock = threading.Lock()
-        self._connection: kombu.Connection | None = None
-        self._producer: kombu.Producer | None = None
-        self._declared: set[str] = set()
 
     def publish(self, messages: Sequence[JobMessage]) -> None:
         """Publish all messages, in order.
@@ -97,42 +110,64 @@ class Publisher:
         Raises BrokerUnavailable when the broker does not take them after one reconnect; some may be published then,
         which is harmless: a job is claimed once however many messages name it.
         """
-        if not messages:
-            return
-        with self._lock:
-            self._with_reconnect(lambda: self._publish(messages))
+        if messages:
+            self._with_reconnect(lambda: self._broker.publish(messages))
 
     def depth(self, name: str) -> int:
         """Messages waiting in the queue, all priorities together. Raises BrokerUnavailable."""
-        depth = 0
-
-        def read() -> None:
-            nonlocal depth
-            channel = self._open().channel
-            declared = queue(name, self._url)(channel)
-            depth = declared.queue_declare(passive=False).message_count
-
-        with self._lock:
-            self._with_reconnect(read)
-        return depth
+        return self._with_reconnect(lambda: self._broker.depth(name))
 
     def ping(self) -> None:
         """Raises BrokerUnavailable when the broker does not answer."""
-        with self._lock:
-            self._with_reconnect(lambda: self._open().connection.ensure_connection(max_retries=1))
+        self._with_reconnect(self._broker.ping)
 
     def close(self) -> None:
         with self._lock:
-            self._drop()
+            self._broker.close()
 
-    def _open(self) -> kombu.Producer:
-        if self._producer is None:
-            self._connection = connect(self._url)
-            self._producer = kombu.Producer(self._connection.channel())
-            self._declared.clear()
-        return self._producer
+    def _with_reconnect(self, action: Callable[[], Answer]) -> Answer:
+        with self._lock:
+            try:
+                try:
+                    return action()
+                except self._broker.errors():
+                    self._broker.close()
+                    return action()
+            except self._broker.errors() as error:
+                self._broker.close()
+                reason = f"{type(error).__name__}: {error}"
+                message = f"the broker at {redact(self._url)} does not answer ({reason})"
+                raise BrokerUnavailable(message) from error
 
-    def _publish(self, messages: Sequence[JobMessage]) -> None:
+
+class _Redis:
+    def __init__(self, url: str) -> None:
+        self._client = redis_lists.client_of(url, connect_timeout=CONNECT_TIMEOUT, timeout=CONNECT_TIMEOUT)
+
+    def publish(self, messages: Sequence[JobMessage]) -> None:
+        redis_lists.push(self._client, messages)
+
+    def depth(self, name: str) -> int:
+        return redis_lists.depth(self._client, name)
+
+    def ping(self) -> None:
+        self._client.ping()
+
+    def close(self) -> None:
+        self._client.connection_pool.disconnect()
+
+    def errors(self) -> tuple[type[BaseException], ...]:
+        return (redis.RedisError, OSError)
+
+
+class _Amqp:
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._connection: kombu.Connection | None = None
+        self._producer: kombu.Producer | None = None
+        self._declared: set[str] = set()
+
+    def publish(self, messages: Sequence[JobMessage]) -> None:
         producer = self._open()
         for message in messages:
             if message.queue not in self._declared:
@@ -145,29 +180,31 @@ class Publisher:
                 headers=message.headers(),
                 content_type="application/json",
                 content_encoding="utf-8",
-                priority=priority_of(self._url, message.priority),
+                priority=AMQP_PRIORITY[message.priority],
                 delivery_mode=2,
             )
 
-    def _with_reconnect(self, action: Any) -> None:
-        try:
-            try:
-                action()
-            except self._errors():
-                self._drop()
-                action()
-        except self._errors() as error:
-            self._drop()
-            reason = f"{type(error).__name__}: {error}"
-            raise BrokerUnavailable(f"the broker at {redact(self._url)} does not answer ({reason})") from error
+    def depth(self, name: str) -> int:
+        declared = queue(name, self._url)(self._open().channel)
+        return int(declared.queue_declare(passive=False).message_count)
 
-    def _errors(self) -> tuple[type[BaseException], ...]:
+    def ping(self) -> None:
+        self._open().connection.ensure_connection(max_retries=1)
+
+    def close(self) -> None:
+        connection, self._connection, self._producer = self._connection, None, None
+        if connection is not None:
+            connection.release()
+
+    def errors(self) -> tuple[type[BaseException], ...]:
         errors: tuple[type[BaseException], ...] = (OSError, OperationalError)
         if self._connection is not None:
             errors += tuple(self._connection.connection_errors) + tuple(self._connection.channel_errors)
         return errors
 
-    def _drop(self) -> None:
-        connection, self._connection, self._producer = self._connection, None, None
-        if connection is not None:
-            connection.release()
+    def _open(self) -> kombu.Producer:
+        if self._producer is None:
+            self._connection = connect(self._url)
+            self._producer = kombu.Producer(self._connection.channel())
+            self._declared.clear()
+        return self._producer

@@ -16,15 +16,17 @@ import orjson
 
 from inferq_core.errors import MessageRejected
 from inferq_core.ids import JobId, new_batch_id, parse_job_id
-from inferq_core.settings import QUEUE_NAME
+from inferq_core.settings import DAY, QUEUE_NAME
 from inferq_core.states import Priority
 from inferq_core.store.records import PendingRef
 
 PREDICT_TASK = "inferq.predict"
 HEADER = "inferq"
-FORMAT = 1
+FORMAT = 2
 # Rows that the jobs of one message have together, so that no message is more than a batch of usual size.
 MAX_MESSAGE_ROWS = 256
+# Bytes of a body: six times what so many ids need. Whatever is longer does not come from here.
+MAX_BODY_BYTES = 65_536
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,16 +59,17 @@ class JobMessage:
             "argsrepr": describe(self.model, count),
             "kwargsrepr": "",
             "timelimit": [self.limits.time_limit, None],
-            HEADER: {
-                "format": FORMAT,
-                "store": self.store_id,
-                "rows": self.n_rows,
-                "queue": self.queue,
-                "priority": int(self.priority),
-                "published_at": self.published_at,
-                "max_batch_rows": self.limits.max_batch_rows,
-                "group_limit": self.group_limit,
-            },
+            # By position: a message of one job is little more than this.
+            HEADER: [
+                FORMAT,
+                self.store_id,
+                self.n_rows,
+                self.queue,
+                int(self.priority),
+                round(self.published_at, 6),
+                self.limits.max_batch_rows,
+                self.group_limit,
+            ],
         }
         if self.traceparent:
             headers["traceparent"] = self.traceparent
@@ -91,34 +94,64 @@ def decode(body: bytes | str, headers: Mapping[str, Any], store_id: str) -> JobM
     Raises MessageRejected when it is not of this system, comes from another store, or is damaged.
     """
     try:
-        fields = headers[HEADER]
-        if fields["format"] != FORMAT:
-            raise MessageRejected(f"message format {fields['format']!r} is not {FORMAT}: upgrade the older side")
-        if fields["store"] != store_id:
-            raise MessageRejected(f"the message is of store {fields['store']!r}, this worker serves {store_id!r}")
-        if not QUEUE_NAME.fullmatch(fields["queue"]):
-            raise MessageRejected(f"{fields['queue'][:80]!r} is no name of a queue")
-        model, ids = orjson.loads(body)[0]
-        job_ids = [parse_job_id(text) for text in ids]
-        if not isinstance(model, str) or not job_ids or None in job_ids:
-            raise MessageRejected("the body names no model, or an id that is none")
-        group_limit = fields["group_limit"]
+        found, store, n_rows, queue, priority, published_at, max_batch_rows, group_limit = _fields(headers)
+        if found != FORMAT:
+            raise MessageRejected(f"message format {found!r} is not {FORMAT}: upgrade the older side")
+        if store != store_id:
+            raise MessageRejected(f"the message is of store {str(store)[:80]!r}, this worker serves {store_id!r}")
+        if not QUEUE_NAME.fullmatch(queue):
+            raise MessageRejected(f"{queue[:80]!r} is no name of a queue")
+        if len(body) > MAX_BODY_BYTES:
+            raise MessageRejected(f"the body has {len(body)} bytes, at most {MAX_BODY_BYTES} are taken")
+        model, job_ids = check_call(orjson.loads(body)[0])
         return JobMessage(
             store_id=store_id,
             model=model,
-            job_ids=[job_id for job_id in job_ids if job_id is not None],
-            n_rows=max(int(fields["rows"]), len(job_ids)),
-            queue=str(fields["queue"]),
-            priority=Priority(fields["priority"]),
-            published_at=float(fields["published_at"]),
-            limits=Limits(max(int(fields["max_batch_rows"]), 1), float(headers["timelimit"][0])),
+            job_ids=job_ids,
+            n_rows=max(int(n_rows), len(job_ids)),
+            queue=queue,
+            priority=Priority(priority),
+            published_at=float(published_at),
+            limits=Limits(max(int(max_batch_rows), 1), _time_limit(headers)),
             group_limit=None if group_limit is None else max(int(group_limit), 1),
             traceparent=headers.get("traceparent"),
         )
-    except (KeyError, TypeError, ValueError, IndexError, OverflowError) as error:
+    except (KeyError, TypeError, ValueError, IndexError, AttributeError, OverflowError) as error:
         if isinstance(error, MessageRejected):
             raise
         raise MessageRejected(f"the message is damaged: {type(error).__name__}: {error}") from error
+
+
+def check_call(arguments: Any) -> tuple[str, list[JobId]]:
+    """The model and the ids that are the positional arguments of the task. Raises MessageRejected."""
+    try:
+        model, ids = arguments
+        job_ids = [job_id for job_id in map(parse_job_id, ids) if job_id is not None]
+    except (TypeError, ValueError) as error:
+        raise MessageRejected(f"the arguments are no model and ids: {error}") from None
+    if not isinstance(model, str) or not job_ids or len(job_ids) < len(ids):
+        raise MessageRejected("the body names no model, or an id that is none")
+    return model, job_ids
+
+
+def store_of(headers: Mapping[str, Any]) -> str | None:
+    """The store that a message says it is of; None when it says nothing."""
+    fields = headers.get(HEADER)
+    return str(fields[1]) if isinstance(fields, list) and len(fields) > 1 else None
+
+
+def _fields(headers: Mapping[str, Any]) -> Sequence[Any]:
+    fields = headers[HEADER]
+    if not isinstance(fields, list):
+        raise MessageRejected(f"the header {HEADER!r} is {str(fields)[:80]!r}: upgrade the older side")
+    return fields
+
+
+def _time_limit(headers: Mapping[str, Any]) -> float:
+    seconds = float(headers["timelimit"][0])
+    if not 0 < seconds <= DAY:
+        raise MessageRejected(f"a time limit of {seconds} s is none: give more than 0 and at most {DAY:g}")
+    return seconds
 
 
 def group(refs: Sequence[PendingRef], limits_of: Callable[[str], Limits], store_id: str) -> list[JobMessage]:

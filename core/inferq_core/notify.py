@@ -13,11 +13,10 @@ from typing import Any
 
 import orjson
 import redis
-from redis.backoff import NoBackoff
-from redis.retry import Retry
 
 from inferq_core.broker import CONNECT_TIMEOUT, is_redis
 from inferq_core.logging import get_logger
+from inferq_core.redis_lists import client_of
 from inferq_core.store.records import StoredResult
 
 CHANNEL_PREFIX = "inferq.reply."
@@ -31,25 +30,11 @@ RECONNECT_SECONDS = 1.0
 log = get_logger(__name__)
 
 
-def redis_client(broker_url: str) -> redis.Redis:
-    """A plain client of the broker, certificates verified for rediss://."""
-    url = broker_url
-    if url.startswith("redis+socket://"):
-        url = "unix://" + url.removeprefix("redis+socket://")
-    # Whoever calls decides when to try again; redis-py would do so behind their back.
-    options: dict[str, Any] = {"retry": Retry(NoBackoff(), 0)}
-    if url.startswith("rediss://"):
-        options["ssl_cert_reqs"] = "required"
-    if not url.startswith("unix://"):
-        options["socket_connect_timeout"] = CONNECT_TIMEOUT
-    return redis.Redis.from_url(url, **options)
-
-
 class Notifier:
     """The worker's side: publishes the results that clients wait for."""
 
     def __init__(self, broker_url: str) -> None:
-        self._client = redis_client(broker_url) if is_redis(broker_url) else None
+        self._client = client_of(broker_url, connect_timeout=CONNECT_TIMEOUT) if is_redis(broker_url) else None
 
     def notify(self, results: Mapping[str, Sequence[StoredResult]]) -> None:
         """Publish each client's results; a broker that is away is logged, not raised (clients poll)."""
@@ -129,7 +114,7 @@ class ReplyListener:
                 self._stopping.wait(RECONNECT_SECONDS)
 
     def _listen(self) -> None:
-        with redis_client(self._url) as client, client.pubsub() as pubsub:
+        with client_of(self._url, connect_timeout=CONNECT_TIMEOUT) as client, client.pubsub() as pubsub:
             pubsub.subscribe(f"{CHANNEL_PREFIX}{self.reply_to}")
             while not self._stopping.is_set():
                 message = pubsub.get_message(timeout=POLL_SECONDS)

@@ -7,8 +7,10 @@ import pytest
 from installation import ROW
 
 from inferq import Client, ErrorCode, JobFailed, State, UnknownJob, WaitTimeout
+from inferq_core.broker import CONNECT_TIMEOUT
 from inferq_core.ids import new_job_id
-from inferq_core.notify import CHANNEL_PREFIX, Notifier, encode_results, redis_client
+from inferq_core.notify import CHANNEL_PREFIX, Notifier, encode_results
+from inferq_core.redis_lists import client_of
 
 
 def test_a_result_tells_everything(installation):
@@ -105,7 +107,7 @@ def test_a_notification_wakes_the_waiting_caller(installation, monkeypatch):
     small, large = client.submit("sums", ROW), client.submit("sums", ROW)
     reply_to = client._waiter.reply_to
     answers = in_thread(lambda: list(client.as_completed([small, large])))
-    broker = redis_client(installation.settings.broker)
+    broker = client_of(installation.settings.broker, connect_timeout=CONNECT_TIMEOUT)
     channel = f"{CHANNEL_PREFIX}{reply_to}"
     until(lambda: dict(broker.pubsub_numsub(channel))[channel.encode()])
     installation.finish(small)

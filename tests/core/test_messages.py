@@ -1,5 +1,7 @@
 """What travels on the broker, and what is refused."""
 
+import json
+
 import orjson
 import pytest
 from hypothesis import given
@@ -65,12 +67,29 @@ def test_a_damaged_body_is_refused(body):
         decode(body, message().headers(), "store-a")
 
 
-@given(st.binary(), st.dictionaries(st.text(), st.integers() | st.text() | st.none() | st.lists(st.integers())))
-def test_whatever_arrives_is_a_message_or_is_refused(body, fields):
+ANYTHING = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda children: st.lists(children) | st.dictionaries(st.text(), children),
+)
+
+
+@given(
+    body=st.just(message().body()) | st.binary() | ANYTHING.map(lambda value: json.dumps(value).encode()),
+    changes=st.dictionaries(st.integers(0, 7), ANYTHING),
+    fields=st.just(None) | ANYTHING,
+    time_limit=st.just([30.0, None]) | ANYTHING,
+)
+def test_whatever_arrives_is_a_message_or_is_refused(body, changes, fields, time_limit):
     headers = message().headers()
-    headers[HEADER] = {**headers[HEADER], **fields}
-    with pytest.raises(MessageRejected):
-        decode(body, headers, "another")
+    headers["timelimit"] = time_limit
+    headers[HEADER] = [changes.get(at, value) for at, value in enumerate(headers[HEADER])] if fields is None else fields
+    try:
+        decoded = decode(body, headers, "store-a")
+    except MessageRejected:
+        return
+    assert decoded.job_ids
+    assert decoded.n_rows >= len(decoded.job_ids)
+    assert decoded.limits.time_limit > 0
 
 
 def test_jobs_are_grouped_by_rows_and_kind():

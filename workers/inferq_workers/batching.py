@@ -18,6 +18,9 @@ from inferq_core.states import Priority
 
 Handle = TypeVar("Handle")
 
+# How much a message that is smaller than the recent ones counts; a larger one counts at once, for memory's sake.
+SMOOTHING = 0.1
+
 
 class Kind(NamedTuple):
     """Messages of one kind may share a batch."""
@@ -43,6 +46,8 @@ class Buffer(Generic[Handle]):
         self._waiting: dict[Kind, deque[Buffered[Handle]]] = {}
         self._order = 0
         self.rows = 0
+        # Smoothed; None before the first message.
+        self.recent_rows_per_message: float | None = None
 
     def __bool__(self) -> bool:
         return bool(self._waiting)
@@ -52,6 +57,11 @@ class Buffer(Generic[Handle]):
         kind = Kind(message.queue, message.priority, message.model)
         self._waiting.setdefault(kind, deque()).append(Buffered(message, handle, self._order))
         self.rows += message.n_rows
+        recent = self.recent_rows_per_message
+        if recent is None or message.n_rows > recent:
+            self.recent_rows_per_message = float(message.n_rows)
+        else:
+            self.recent_rows_per_message = recent + SMOOTHING * (message.n_rows - recent)
 
     def next_batch(self) -> Sequence[Buffered[Handle]]:
         """Remove and return the messages of the next batch; empty when nothing waits."""

@@ -11,13 +11,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from types import MethodType
 from typing import Any
 
 import kombu
 from celery import bootsteps
 from celery.utils.imports import symbol_by_name
+from celery.worker import consumer as celery_consumer
 from celery.worker import strategy as celery_strategy
 from celery.worker.request import Request, create_request_cls
 from celery.worker.state import revoked, task_reserved
@@ -27,10 +27,12 @@ from inferq_core.errors import MessageRejected
 from inferq_core.ids import JobId, new_batch_id
 from inferq_core.logging import get_logger
 from inferq_core.states import ErrorCode
+from inferq_workers.aside import set_aside
 from inferq_workers.batching import Buffer, Buffered
 from inferq_workers.board import Notice
 from inferq_workers.identity import Identity
 from inferq_workers.request import RECOVER_TASK, BatchRequest, measured
+from inferq_workers.tasks import PREPARE_TASK, SWEEP_TASK
 
 log = get_logger(__name__)
 
@@ -39,17 +41,50 @@ log = get_logger(__name__)
 BUFFERED_ROWS_PER_PROCESS = 1024
 # Seconds between two looks for processes that died; Celery's own interval is 5 s, and each look costs microseconds.
 MAINTAIN_POOL_INTERVAL = 0.5
-# Where messages go that are not ours or are damaged, for an operator to look at.
-SET_ASIDE_QUEUE = "inferq.set-aside"
+# What may be asked for in a message; whatever else a worker does, it asks of itself.
+TASKS_TAKEN = {messages.PREDICT_TASK, SWEEP_TASK, PREPARE_TASK}
+# Messages fetched at once before their size is known.
+FIRST_FETCH = 16
 
 
-@dataclass(frozen=True, slots=True)
-class Delivery:
-    """What it takes to settle one message."""
+class SettingAside(celery_consumer.Consumer):
+    """Celery's consumer, which sets aside what it cannot take instead of dropping it or ending over it."""
 
-    raw: kombu.Message
-    ack: Callable[..., Any]
-    reject: Callable[..., Any]
+    batcher: Batcher
+
+    def create_task_handler(self, *args: Any, **kwargs: Any) -> Callable[[kombu.Message], Any]:
+        usual = super().create_task_handler(*args, **kwargs)
+
+        def on_message(message: kombu.Message) -> None:
+            try:
+                if not self.batcher.takes(message):
+                    usual(message)
+            except self.connection_errors:
+                raise
+            except MessageRejected as error:
+                put_aside(message, str(error))
+            except Exception as error:  # noqa: BLE001 - whatever a stranger's message breaks, the worker lives
+                put_aside(message, f"{type(error).__name__}: {error}")
+
+        return on_message
+
+    def update_strategies(self) -> None:
+        """Nobody else has a reason to send anything but these: not Celery's own tasks, and no recovery."""
+        super().update_strategies()
+        for name in set(self.strategies) - TASKS_TAKEN:
+            del self.strategies[name]
+
+    def on_unknown_message(self, _body: Any, message: kombu.Message) -> None:
+        put_aside(message, "it names no task")
+
+    def on_unknown_task(self, _body: Any, message: kombu.Message, _error: Exception) -> None:
+        put_aside(message, f"no task {str(message.headers.get('task'))[:80]!r} is taken from a queue")
+
+    def on_invalid_task(self, _body: Any, message: kombu.Message, error: Exception) -> None:
+        put_aside(message, f"it is no valid call of a task: {error}")
+
+    def on_decode_error(self, message: kombu.Message, error: Exception) -> None:
+        put_aside(message, f"its body cannot be read: {error}")
 
 
 class Batcher(bootsteps.StartStopStep):
@@ -62,7 +97,7 @@ class Batcher(bootsteps.StartStopStep):
         consumer.batcher = self
         self._consumer = consumer
         self._identity: Identity = consumer.app.inferq
-        self._buffer: Buffer[Delivery] = Buffer()
+        self._buffer: Buffer[kombu.Message] = Buffer()
         self._marks: dict[tuple[str, int], float] = {}
         self._slot_asked = False
         self._turn_planned = False
@@ -103,15 +138,26 @@ class Batcher(bootsteps.StartStopStep):
             if entries:
                 log.warning("buffered_messages_lost", messages=len(entries))
         else:
-            for entry in entries:
-                entry.handle.raw.reject_log_error(log, consumer.connection_errors, requeue=True)
+            for entry in reversed(entries):  # each goes to the front of its queue
+                entry.handle.reject_log_error(log, consumer.connection_errors, requeue=True)
         self.post()
 
-    def put(self, message: messages.JobMessage, delivery: Delivery) -> None:
+    def takes(self, message: kombu.Message) -> bool:
+        """Buffer a message of ours. False: it is for Celery to handle. Raises MessageRejected when it is damaged.
+
+        Celery's default strategy gets other tasks, and ours with an ETA, of the old protocol, or revoked.
+        """
+        headers = message.headers
+        if headers.get("task") != messages.PREDICT_TASK or headers.get("eta") or headers.get("id") in revoked:
+            return False
+        self._put(messages.decode(message.body, headers, self._identity.store_id), message)
+        return True
+
+    def _put(self, message: messages.JobMessage, raw: kombu.Message) -> None:
         if self.stopping:
-            delivery.raw.reject_log_error(log, self._consumer.connection_errors, requeue=True)
+            raw.reject_log_error(log, self._consumer.connection_errors, requeue=True)
             return
-        self._buffer.put(message, delivery)
+        self._buffer.put(message, raw)
         if self._autoscaler is not None:
             self._autoscaler.meter.received(message)
         mark = (message.queue, int(message.priority))
@@ -165,7 +211,7 @@ class Batcher(bootsteps.StartStopStep):
         task_reserved(request)
         self._consumer.controller._process_task(request)  # noqa: SLF001 - the slot is taken already
 
-    def _batch_request(self, batch: Sequence[Buffered[Delivery]]) -> Request:
+    def _batch_request(self, batch: Sequence[Buffered[kombu.Message]]) -> Request:
         first = batch[0].message
         ids: list[JobId] = [job_id for entry in batch for job_id in entry.message.job_ids]
         headers = {
@@ -181,18 +227,18 @@ class Batcher(bootsteps.StartStopStep):
         return request
 
     def _request(
-        self, task_name: str, task_id: str, arguments: Any, headers: dict[str, Any], deliveries: Sequence[Delivery]
+        self, task_name: str, task_id: str, arguments: Any, headers: dict[str, Any], raws: Sequence[kombu.Message]
     ) -> Request:
         consumer = self._consumer
         task = consumer.app.tasks[task_name]
 
         def settle(logger: Any, errors: Any) -> None:
-            for delivery in deliveries:
-                delivery.ack(logger, errors)
+            for raw in raws:
+                raw.ack_log_error(logger, errors)
 
         def refuse(logger: Any, errors: Any, requeue: bool = False) -> None:  # noqa: FBT001, FBT002 - Celery's shape
-            for delivery in deliveries:
-                delivery.reject(logger, errors, requeue)
+            for raw in raws:
+                raw.reject_log_error(logger, errors, requeue)
 
         headers = {"lang": "py", "task": task_name, "id": task_id, "root_id": task_id, "kwargsrepr": "", **headers}
         message = kombu.Message(body=arguments, headers=headers, properties={}, delivery_info={})
@@ -218,14 +264,25 @@ class Batcher(bootsteps.StartStopStep):
         qos = getattr(consumer.task_consumer.channel, "qos", None)
         if qos is None or not hasattr(qos, "can_consume"):
             return
-        allowed = qos.can_consume
-        buffer = self._buffer
+        allowed, estimate = qos.can_consume, qos.can_consume_max_estimate
 
         def can_consume(_: Any) -> bool:
-            bound = BUFFERED_ROWS_PER_PROCESS * max(consumer.pool.num_processes, 1)
-            return buffer.rows < bound and bool(allowed())
+            return self._room() > 0 and bool(allowed())
+
+        def can_consume_max_estimate(_: Any) -> int:
+            messages_allowed = estimate()
+            return min(self._room(), FIRST_FETCH if messages_allowed is None else int(messages_allowed))
 
         qos.can_consume = MethodType(can_consume, qos)
+        qos.can_consume_max_estimate = MethodType(can_consume_max_estimate, qos)
+
+    def _room(self) -> int:
+        """Messages for which the buffer has room, if they are as large as the recent ones."""
+        rows = BUFFERED_ROWS_PER_PROCESS * max(self._consumer.pool.num_processes, 1) - self._buffer.rows
+        if rows <= 0:
+            return 0
+        size = self._buffer.recent_rows_per_message
+        return FIRST_FETCH if size is None else max(1, int(rows / size))
 
     def post(self) -> None:
         """Tell the pool processes how things are."""
@@ -243,47 +300,29 @@ class Batcher(bootsteps.StartStopStep):
 
 
 def strategy(task: Any, app: Any, consumer: Any) -> Callable[..., Any]:
-    """Celery's execution strategy of `inferq.predict`: parse and buffer.
-
-    Messages with an ETA, of the old protocol, or whose id was revoked go to Celery's default strategy.
-    """
+    """Celery's execution strategy of `inferq.predict`, for the messages that `Batcher.takes` leaves to Celery."""
     default = celery_strategy.default(task, app, consumer)
     store_id = app.inferq.store_id
 
     def on_message(message: kombu.Message, body: Any, ack: Any, reject: Any, callbacks: Any) -> None:
-        headers = message.headers
-        if body is not None or headers.get("eta") or headers.get("id") in revoked:
-            if _store_of(headers) in (None, store_id):
-                default(message, body, ack, reject, callbacks)
-            else:
-                set_aside(message, f"the message is of store {_store_of(headers)!r}")
-            return
-        try:
-            parsed = messages.decode(message.body, headers, store_id)
-        except MessageRejected as error:
-            set_aside(message, str(error))
-            return
-        consumer.batcher.put(parsed, Delivery(message, ack, reject))
+        store = messages.store_of(message.headers)
+        if store not in (None, store_id):
+            raise MessageRejected(f"the message is of store {store!r}, this worker serves {store_id!r}")
+        messages.check_call(message.payload[0] if body is None else body.get("args"))
+        default(message, body, ack, reject, callbacks)
 
     return on_message
 
 
-def _store_of(headers: dict[str, Any]) -> Any:
-    fields = headers.get(messages.HEADER)
-    return fields.get("store") if isinstance(fields, dict) else None
-
-
-def set_aside(message: kombu.Message, reason: str) -> None:
-    """Move a message that is not ours to a queue of its own, and say so."""
-    headers = {**message.headers, "inferq_set_aside": reason}
-    log.error("message_set_aside", reason=reason, queue=SET_ASIDE_QUEUE, bytes=len(message.body or b""))
-    channel = message.channel
-    kombu.Queue(SET_ASIDE_QUEUE, durable=True)(channel).declare()
-    kombu.Producer(channel).publish(
-        message.body,
-        exchange="",
-        routing_key=SET_ASIDE_QUEUE,
-        headers=headers,
+def put_aside(message: kombu.Message, reason: str) -> None:
+    """Move a message that is not ours, or is damaged, out of the way."""
+    body = message.body
+    set_aside(
+        message.channel,
+        body if isinstance(body, bytes) else str(body or "").encode(errors="replace"),
+        reason,
+        queue=message.delivery_info.get("routing_key"),
+        headers=message.headers,
         content_type=message.content_type,
         content_encoding=message.content_encoding,
     )

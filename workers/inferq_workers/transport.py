@@ -1,0 +1,182 @@
+"""kombu's Redis transport, fetching many messages in one blocking command.
+
+`BLMPOP … RIGHT COUNT n` over the priority lists takes up to n messages of the most urgent list that has some, in their
+order (https://redis.io/docs/latest/commands/blmpop/, Redis 7 and Valkey); kombu's `BRPOP` takes one. Acknowledgement
+emulation is off (`broker.transport_options`): the store's ledger is what makes delivery at least once. What the base
+class does around the blocking command (its health check, pausing, authentication) relies on names that say BRPOP; they
+are kept.
+
+What arrives is not trusted: each item is decoded by itself, and one that is no message is set aside.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Callable, Sequence
+from itertools import count
+from queue import Empty
+from time import monotonic
+from typing import Any
+
+import kombu
+import orjson
+from kombu.transport import redis as kombu_redis
+from kombu.utils.encoding import bytes_to_str
+
+from inferq_core.errors import MessageRejected
+from inferq_core.logging import get_logger
+from inferq_workers.aside import set_aside
+
+log = get_logger(__name__)
+
+# Bytes of an item; a message of 256 jobs has 13,000. Longer ones are not parsed at all.
+MAX_ITEM_BYTES = 1 << 20
+# Items fetched at once for consumers that set no bound (replies to remote control).
+UNBOUNDED_COUNT = 1
+# Why a server refuses BLMPOP for good: it does not know it, or this user may not use it.
+_REFUSALS = ("unknown command", "NOPERM", "no permissions")
+_tags = count(1)
+
+
+class Channel(kombu_redis.Channel):
+    """A channel whose consumers get many messages from one command."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._on_message: dict[str, Callable[[kombu.Message], Any]] = {}
+
+    def basic_consume(self, queue: str, no_ack: bool, callback: Any, consumer_tag: str, **kwargs: Any) -> Any:  # noqa: FBT001 - kombu's shape
+        def on_message(message: kombu.Message) -> None:
+            if not no_ack:
+                self.qos.append(message, message.delivery_tag)
+            callback(message)
+
+        self._on_message[queue] = on_message
+        return super().basic_consume(queue, no_ack, callback, consumer_tag, **kwargs)
+
+    def _basic_cancel(self, consumer_tag: str) -> Any:
+        self._on_message.pop(self._tag_to_queue.get(consumer_tag, ""), None)
+        return super()._basic_cancel(consumer_tag)
+
+    def _brpop_start(self, timeout: float | None = None) -> None:
+        if not self.connection.takes_many:
+            super()._brpop_start(timeout)
+            return
+        queues = self._queue_cycle.consume(len(self.active_queues))
+        if not queues:
+            return
+        keys = [
+            self.global_keyprefix + self._q_for_pri(queue, step) for step in self.priority_steps for queue in queues
+        ]
+        seconds = (self.brpop_timeout if timeout is None else timeout) or 0
+        self._in_poll = self.client.connection
+        self._brpop_sent_at = monotonic()
+        self.client.connection.send_command("BLMPOP", seconds, len(keys), *keys, "RIGHT", "COUNT", self._count())
+
+    def _count(self) -> int:
+        estimate = self.qos.can_consume_max_estimate()
+        return UNBOUNDED_COUNT if estimate is None else max(1, estimate)
+
+    def _brpop_read(self, **options: Any) -> bool:
+        try:
+            key, items = self._read_reply(options)
+            queue = key.removeprefix(self.global_keyprefix).rsplit(self.sep, 1)[0]
+            self._queue_cycle.rotate(queue)
+            self._hand_over(queue, key, items)
+            return True
+        finally:
+            self._in_poll = None
+            # No command is under way on this connection now, which is when it may be authenticated anew.
+            self._flush_brpop_reauth()
+
+    def _read_reply(self, options: dict[str, Any]) -> tuple[str, Sequence[bytes]]:
+        """The list and the items that came out of it, first come first. Raises Empty when the time ran out."""
+        many = self.connection.takes_many
+        try:
+            # By another name than the command's: redis-py would give the reply another shape.
+            reply = self.client.parse_response(self.client.connection, "inferq" if many else "BRPOP", **options)
+        except self.connection_errors:
+            self.client.connection.disconnect()  # the next turn connects again
+            raise
+        except self.ResponseError as error:
+            if not many or not any(reason in str(error) for reason in _REFUSALS):
+                raise
+            log.warning("fetching_one_by_one", reason=str(error), advice="Redis 7 or Valkey fetch many at once")
+            self.connection.takes_many = False
+            raise Empty from error
+        if not reply:
+            raise Empty
+        key, items = reply
+        key = bytes_to_str(key)
+        if many:
+            return key, items
+        # kombu's client has taken its prefix off.
+        return self.global_keyprefix + key, [items]
+
+    def _hand_over(self, queue: str, key: str, items: Sequence[bytes]) -> None:
+        on_message = self._on_message.get(queue)
+        if on_message is None:  # cancelled while the command was under way
+            self._give_back(key, items)
+            return
+        for item in items:
+            try:
+                message = self.Message(parse_item(item), channel=self)
+            except MessageRejected as error:
+                set_aside(self, item, str(error), queue=queue)
+                continue
+            message.came_from = key, item
+            on_message(message)
+
+    def _give_back(self, key: str, items: Sequence[bytes]) -> None:
+        """Put items back where they came from, so that they come out again in the same order."""
+        with self.conn_or_acquire() as client:
+            client.execute_command("RPUSH", key.removeprefix(self.global_keyprefix), *reversed(items))
+
+    def _restore_at_beginning(self, message: kombu.Message) -> None:
+        """A message that is given back comes out next."""
+        key, item = message.came_from
+        self._give_back(key, [item])
+
+    _restore = _restore_at_beginning
+
+
+class Transport(kombu_redis.Transport):
+    """What `broker_transport` names."""
+
+    Channel = Channel
+    # Off for a server that refused BLMPOP.
+    takes_many = True
+
+
+def parse_item(item: bytes) -> dict[str, Any]:
+    """An item of a list as kombu's envelope. Raises MessageRejected.
+
+    Whatever kombu would trip over later is refused here; a compressed body as well, because unpacking it would be the
+    sender's choice of how much memory that takes.
+    """
+    if len(item) > MAX_ITEM_BYTES:
+        raise MessageRejected(f"it has {len(item)} bytes, a message has at most {MAX_ITEM_BYTES}")
+    try:
+        payload = orjson.loads(item)
+    except orjson.JSONDecodeError as error:
+        raise MessageRejected(f"it is not JSON: {error}") from None
+    if not isinstance(payload, dict):
+        raise MessageRejected(f"it is no message but a {type(payload).__name__}")
+    headers, properties, body = payload.get("headers"), payload.get("properties"), payload.get("body")
+    if not (headers is None or isinstance(headers, dict)) or not isinstance(properties, dict):
+        raise MessageRejected("its headers or properties are no objects")
+    if not isinstance(properties.get("delivery_info"), dict):
+        raise MessageRejected("its properties have no delivery_info")
+    if headers and headers.get("compression"):
+        raise MessageRejected("its body is compressed, which no message of this system is")
+    encoding = properties.get("body_encoding")
+    if not isinstance(body, str) or encoding not in (None, "utf-8", "base64"):
+        raise MessageRejected(f"its body is no text in utf-8 or base64 (body_encoding={str(encoding)[:80]!r})")
+    if encoding == "base64":
+        try:
+            base64.b64decode(body, validate=True)
+        except ValueError as error:
+            raise MessageRejected(f"its body is no base64: {error}") from None
+    # The sender's tag need not be the only one of its kind.
+    properties["delivery_tag"] = next(_tags)
+    return payload
