@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, insert, select, text
+from sqlalchemy import Connection, select, text
 from sqlalchemy.dialects import postgresql, sqlite
 
 from inferq_core.errors import IdempotencyConflict
 from inferq_core.ids import JobId
 from inferq_core.store.records import Accepted, NewJob
-from inferq_core.store.sql import one_of, read_clock
-from inferq_core.store.tables import idempotency_keys, jobs, pending
+from inferq_core.store.sql import POSTGRESQL_CLOCK, SQLITE_CLOCK, json_text, one_of, read_clock
+from inferq_core.store.tables import idempotency_keys
 
-# In the order in which `unnest` gets them, with the types that it has to be told.
+# The columns of `jobs` that a caller decides, in the order in which `unnest` gets them, with the types for it.
 _POSTGRESQL_TYPES = {
     "id": "uuid",
     "model": "text",
@@ -30,76 +30,99 @@ _POSTGRESQL_TYPES = {
     "metadata": "text",
     "reply_to": "text",
     "traceparent": "text",
-    "created_at": "float8",
-    "deadline_at": "float8",
+    "deadline": "float8",
 }
-_NAMES = ", ".join(_POSTGRESQL_TYPES)
+_GIVEN = ", ".join(_POSTGRESQL_TYPES)
+_COLUMNS = ", ".join(name for name in _POSTGRESQL_TYPES if name != "deadline")
 _ARRAYS = ", ".join(f"CAST(:{name} AS {kind}[])" for name, kind in _POSTGRESQL_TYPES.items())
 
 # A job that is there already (the call is repeated because its commit was in doubt) is not made pending again.
 _POSTGRESQL_INSERT = text(f"""
-WITH inserted AS (
-    INSERT INTO jobs ({_NAMES}) SELECT * FROM unnest({_ARRAYS})
+WITH moment AS MATERIALIZED (SELECT {POSTGRESQL_CLOCK} AS at), inserted AS (
+    INSERT INTO jobs ({_COLUMNS}, created_at, deadline_at)
+    SELECT {_COLUMNS}, moment.at, moment.at + deadline FROM unnest({_ARRAYS}) AS given ({_GIVEN}) CROSS JOIN moment
     ON CONFLICT (id) DO NOTHING
     RETURNING id, model, queue, priority, n_rows, created_at, deadline_at
+), queued AS (
+    INSERT INTO pending (id, model, queue, priority, n_rows, attempts, solo_crashes, published_at, republished,
+        created_at, deadline_at)
+    SELECT id, model, queue, priority, n_rows, 0, 0, created_at, 0, created_at, deadline_at FROM inserted
 )
-INSERT INTO pending (id, model, queue, priority, n_rows, attempts, solo_crashes, published_at, republished, created_at,
-    deadline_at)
-SELECT id, model, queue, priority, n_rows, 0, 0, created_at, 0, created_at, deadline_at FROM inserted
+SELECT at FROM moment
 """)  # noqa: S608 - made of the constants above
 
-_PENDING_FROM_JOB = ("id", "model", "queue", "priority", "n_rows", "created_at", "deadline_at")
+# SQLite has no data-modifying WITH; its write lock is held, so what is there stays as it is between the steps.
+_SQLITE_THERE = "SELECT id FROM jobs WHERE id IN (SELECT value FROM json_each(?))"
+_SQLITE_JOB = (
+    f"INSERT INTO jobs ({_COLUMNS}, created_at, deadline_at) VALUES ({', '.join('?' * (len(_POSTGRESQL_TYPES) + 1))})"  # noqa: S608, RUF100 - made of the constants above
+)
+_SQLITE_PENDING = """
+INSERT INTO pending (id, model, queue, priority, n_rows, attempts, solo_crashes, published_at, republished, created_at,
+    deadline_at)
+VALUES (?, ?, ?, ?, ?, 0, 0, ?, 0, ?, ?)
+"""
+
+
+def is_single(new_jobs: Sequence[NewJob]) -> bool:
+    """Whether accepting these takes one statement on PostgreSQL."""
+    return all(job.idempotency_key is None for job in new_jobs)
 
 
 def accept(connection: Connection, new_jobs: Sequence[NewJob]) -> Accepted:
     """Insert what is new. Raises IdempotencyConflict."""
-    now = read_clock(connection)
-    ids = _settle_keys(connection, new_jobs, now)
+    ids = _settle_keys(connection, new_jobs)
     fresh = {job.id: job for job, id_ in zip(new_jobs, ids, strict=True) if job.id == id_}
+    if not fresh:
+        return Accepted(ids=ids, fresh=frozenset(), published_at=read_clock(connection))
+    insert = _postgresql_insert if connection.dialect.name == "postgresql" else _sqlite_insert
+    return Accepted(ids=ids, fresh=frozenset(fresh), published_at=insert(connection, list(fresh.values())))
+
+
+def _postgresql_insert(connection: Connection, new_jobs: Sequence[NewJob]) -> float:
+    """When they were accepted."""
+    columns = zip(*((*_given(job), job.deadline) for job in new_jobs), strict=True)
+    values = dict(zip(_POSTGRESQL_TYPES, map(list, columns), strict=True))
+    return float(connection.execute(_POSTGRESQL_INSERT, values).scalar_one())
+
+
+def _sqlite_insert(connection: Connection, new_jobs: Sequence[NewJob]) -> float:
+    """When they were accepted."""
+    now = float(connection.exec_driver_sql(f"SELECT {SQLITE_CLOCK}").scalar_one())
+    there = set(connection.exec_driver_sql(_SQLITE_THERE, (json_text([job.id for job in new_jobs]),)).scalars())
+    fresh = [(job, None if job.deadline is None else now + job.deadline) for job in new_jobs if job.id not in there]
     if fresh:
-        rows = [_job_row(job, now) for job in fresh.values()]
-        if connection.dialect.name == "postgresql":
-            columns = {name: [row[name] for row in rows] for name in _POSTGRESQL_TYPES}
-            connection.execute(_POSTGRESQL_INSERT, columns)
-        else:
-            _sqlite_insert(connection, rows, now)
-    return Accepted(ids=ids, fresh=frozenset(fresh), published_at=now)
+        connection.exec_driver_sql(_SQLITE_JOB, [(*_given(job), now, deadline_at) for job, deadline_at in fresh])
+        connection.exec_driver_sql(
+            _SQLITE_PENDING,
+            [
+                (job.id, job.model, job.queue, job.priority.value, job.n_rows, now, now, deadline_at)
+                for job, deadline_at in fresh
+            ],
+        )
+    return now
 
 
-def _job_row(job: NewJob, now: float) -> dict[str, Any]:
-    return {
-        "id": job.id,
-        "model": job.model,
-        "version": job.version,
-        "method": job.method.value,
-        "queue": job.queue,
-        "priority": job.priority.value,
-        "n_rows": job.n_rows,
-        "inputs": job.inputs,
-        "routing_key": job.routing_key,
-        "routing_hash": job.routing_hash,
-        "idempotency_key": job.idempotency_key,
-        "metadata": job.metadata,
-        "reply_to": job.reply_to,
-        "traceparent": job.traceparent,
-        "created_at": now,
-        "deadline_at": None if job.deadline is None else now + job.deadline,
-    }
+def _given(job: NewJob) -> tuple[Any, ...]:
+    """What _COLUMNS hold, in their order."""
+    return (
+        job.id,
+        job.model,
+        job.version,
+        job.method.value,
+        job.queue,
+        job.priority.value,
+        job.n_rows,
+        job.inputs,
+        job.routing_key,
+        job.routing_hash,
+        job.idempotency_key,
+        job.metadata,
+        job.reply_to,
+        job.traceparent,
+    )
 
 
-def _sqlite_insert(connection: Connection, rows: Sequence[dict[str, Any]], now: float) -> None:
-    """SQLite has no data-modifying WITH; its write lock is held, so what is there stays as it is."""
-    ids = [row["id"] for row in rows]
-    there = set(connection.scalars(select(jobs.c.id).where(one_of(connection, jobs.c.id, ids))))
-    rows = [row for row in rows if row["id"] not in there]
-    if not rows:
-        return
-    start = {"attempts": 0, "solo_crashes": 0, "republished": 0, "published_at": now}
-    connection.execute(insert(jobs), rows)
-    connection.execute(insert(pending), [{name: row[name] for name in _PENDING_FROM_JOB} | start for row in rows])
-
-
-def _settle_keys(connection: Connection, new_jobs: Sequence[NewJob], now: float) -> list[JobId]:
+def _settle_keys(connection: Connection, new_jobs: Sequence[NewJob]) -> list[JobId]:
     """The id that answers each job: its own, or that of the job which had its idempotency key first."""
     first: dict[str, NewJob] = {}
     for job in new_jobs:
@@ -107,7 +130,7 @@ def _settle_keys(connection: Connection, new_jobs: Sequence[NewJob], now: float)
             first.setdefault(job.idempotency_key, job)
     if not first:
         return [job.id for job in new_jobs]
-    _insert_keys(connection, first, now)
+    _insert_keys(connection, first, read_clock(connection))
     holders = {
         row.key: row
         for row in connection.execute(

@@ -21,7 +21,9 @@ class BatchesPart(Part):
     def claim(self, batch_id: BatchId, job_ids: Sequence[JobId], *, worker: str, lease: float) -> Claim:
         known = [id_ for id_ in map(parse_job_id, job_ids) if id_ is not None]
         return self._database.write(
-            lambda connection: claiming.claim(connection, batch_id, known, worker, lease), durable=False
+            lambda connection: claiming.claim(connection, batch_id, known, worker, lease),
+            durable=False,
+            single=True,
         )
 
     def renew(self, batch_id: BatchId, *, lease: float) -> bool:
@@ -30,10 +32,14 @@ class BatchesPart(Part):
             .where(batches.c.id == batch_id, batches.c.finished_at.is_(None))
             .values(lease_until=clock() + lease)
         )
-        return self._database.write(lambda connection: connection.execute(statement).rowcount == 1, durable=False)
+        return self._database.write(
+            lambda connection: connection.execute(statement).rowcount == 1, durable=False, single=True
+        )
 
     def complete(self, batch_id: BatchId, outcomes: Sequence[Outcome], log: BatchLog) -> Completed:
-        return self._database.write(lambda connection: completion.complete(connection, batch_id, outcomes, log))
+        return self._database.write(
+            lambda connection: completion.complete(connection, batch_id, outcomes, log), single=True
+        )
 
     def release(self, batch_id: BatchId, *, max_attempts: int) -> Recovered:
         def work(connection: Connection) -> Recovered:

@@ -7,22 +7,25 @@ empty when something was queued.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
-from sqlalchemy import ColumnElement, Connection, RowMapping, func, insert, or_, select, text, true, update
+from sqlalchemy import Connection, RowMapping, func, select, text
 
 from inferq_core.ids import BatchId, JobId
 from inferq_core.states import Method
 from inferq_core.store.part import REF_COLUMNS, pending_ref
 from inferq_core.store.records import Claim, ClaimedJob
-from inferq_core.store.sql import one_of, read_clock
+from inferq_core.store.sql import SQLITE_CLOCK, json_text, read_clock
 from inferq_core.store.tables import batches, jobs, pending
 
 # Rows are locked in id order, so that two claims never wait for each other; what another claim has locked is skipped.
-# A batch id that is there already takes nothing: `batch` is empty then.
+# A batch id that is there already takes nothing: `batch` is empty then. The commit does not wait for the disk: a claim
+# that is lost with the server's memory is a lease that ran out.
 _POSTGRESQL_CLAIM = text("""
 WITH moment AS MATERIALIZED (
-    SELECT CAST(extract(epoch FROM clock_timestamp()) AS double precision) AS at
+    SELECT CAST(extract(epoch FROM clock_timestamp()) AS double precision) AS at,
+        set_config('synchronous_commit', 'off', true) AS relaxed
 ), locked AS MATERIALIZED (
     SELECT id, model, queue, priority, n_rows, group_limit, published_at FROM pending
     WHERE id = ANY (CAST(:ids AS uuid[])) AND batch_id IS NULL
@@ -53,6 +56,21 @@ SELECT id, model, queue, priority, n_rows, group_limit, published_at, NULL, NULL
 FROM ranked WHERE place > group_limit
 """).columns(pending.c.id)
 
+# SQLite has no data-modifying WITH: the same in steps. The write lock is held, so nothing changes between them.
+_SQLITE_QUEUED = f"""
+SELECT pending.id, pending.model, pending.queue, pending.priority, pending.n_rows, pending.group_limit,
+    pending.published_at, pending.attempts + 1 AS attempt, {SQLITE_CLOCK} AS now,
+    coalesce(pending.deadline_at <= {SQLITE_CLOCK}, 0) AS expired, jobs.inputs, jobs.version, jobs.method,
+    jobs.routing_hash, jobs.created_at, jobs.reply_to, jobs.traceparent
+FROM json_each(?) AS given CROSS JOIN pending ON pending.id = given.value CROSS JOIN jobs ON jobs.id = pending.id
+WHERE pending.batch_id IS NULL
+"""  # noqa: S608 - a constant
+_SQLITE_BATCH = """
+INSERT INTO batches (id, worker, claimed_at, lease_until, n_jobs, n_rows, n_open) VALUES (?, ?, ?, ?, ?, ?, ?)
+ON CONFLICT (id) DO NOTHING
+"""
+_SQLITE_TAKE = "UPDATE pending SET batch_id = ?, attempts = attempts + 1 WHERE id IN (SELECT value FROM json_each(?))"
+
 _JOB_COLUMNS = (
     jobs.c.inputs,
     jobs.c.version,
@@ -65,9 +83,8 @@ _JOB_COLUMNS = (
 
 
 def claim(connection: Connection, batch_id: BatchId, job_ids: Sequence[JobId], worker: str, lease: float) -> Claim:
+    """Takes one statement on PostgreSQL, unless nothing could be taken."""
     if connection.dialect.name == "postgresql":
-        # A claim that is lost with the server's memory is a lease that ran out.
-        connection.execute(text("SET LOCAL synchronous_commit = off"))
         return _postgresql_claim(connection, batch_id, job_ids, worker, lease)
     return _sqlite_claim(connection, batch_id, job_ids, worker, lease)
 
@@ -97,43 +114,34 @@ def _postgresql_claim(
 def _sqlite_claim(
     connection: Connection, batch_id: BatchId, job_ids: Sequence[JobId], worker: str, lease: float
 ) -> Claim:
-    """The same in steps: SQLite has no data-modifying WITH. The write lock is held, so nothing changes between them."""
-    if connection.scalar(select(batches.c.id).where(batches.c.id == batch_id)) is not None:
+    given = json_text(list(dict.fromkeys(job_ids)))
+    queued = connection.exec_driver_sql(_SQLITE_QUEUED, (given,)).mappings().all()
+    if not queued:
         return _held(connection, batch_id)
-    now = read_clock(connection)
-    queued = one_of(connection, pending.c.id, job_ids) & pending.c.batch_id.is_(None)
-    place = func.row_number().over(order_by=(pending.c.group_limit.desc().nulls_first(), pending.c.id))
-    ranked = select(pending.c.id, pending.c.group_limit, place.label("place")).where(queued).subquery()
-    taken = select(ranked.c.id).where(or_(ranked.c.group_limit.is_(None), ranked.c.place <= ranked.c.group_limit))
-    counts = (
-        connection.execute(
-            update(pending)
-            .where(pending.c.id.in_(taken))
-            .values(batch_id=batch_id, attempts=pending.c.attempts + 1)
-            .returning(pending.c.n_rows)
-        )
-        .scalars()
-        .all()
+    # The largest limits first, as many as their limits allow.
+    queued = sorted(
+        queued, key=lambda row: (-math.inf if row["group_limit"] is None else -row["group_limit"], row["id"])
     )
-    if counts:
-        connection.execute(
-            insert(batches).values(
-                id=batch_id,
-                worker=worker,
-                claimed_at=now,
-                lease_until=now + lease,
-                n_jobs=len(counts),
-                n_rows=sum(counts),
-                n_open=len(counts),
-            )
-        )
-    held = _held(connection, batch_id, one_of(connection, pending.c.id, job_ids))
-    refused = connection.execute(select(*REF_COLUMNS).where(queued).order_by(pending.c.id)).mappings()
-    return Claim(batch_id, held.claimed_at, held.lease_until, held.jobs, tuple(pending_ref(row) for row in refused))
+    places = [(row["group_limit"], place, row) for place, row in enumerate(queued, start=1)]
+    taken = [row for limit, place, row in places if limit is None or place <= limit]
+    refused = [row for limit, place, row in places if limit is not None and place > limit]
+    now = float(taken[0]["now"])
+    sizes = (len(taken), sum(row["n_rows"] for row in taken), len(taken))
+    batch = (batch_id, worker, now, now + lease, *sizes)
+    if connection.exec_driver_sql(_SQLITE_BATCH, batch).rowcount == 0:
+        return _held(connection, batch_id)
+    connection.exec_driver_sql(_SQLITE_TAKE, (batch_id, json_text([row["id"] for row in taken])))
+    return Claim(
+        batch_id=batch_id,
+        claimed_at=now,
+        lease_until=now + lease,
+        jobs=_claimed_jobs(taken),
+        refused=tuple(pending_ref(row) for row in sorted(refused, key=lambda row: row["id"])),
+    )
 
 
-def _held(connection: Connection, batch_id: BatchId, among: ColumnElement[bool] | None = None) -> Claim:
-    """What the batch holds now; nothing when there is no such batch. Without `among` it reads all of `pending`."""
+def _held(connection: Connection, batch_id: BatchId) -> Claim:
+    """What the batch holds now; nothing when there is no such batch. Reads all of `pending`."""
     batch = connection.execute(select(batches).where(batches.c.id == batch_id)).one_or_none()
     if batch is None:
         now = read_clock(connection)
@@ -146,7 +154,7 @@ def _held(connection: Connection, batch_id: BatchId, among: ColumnElement[bool] 
             *_JOB_COLUMNS,
         )
         .join_from(pending, jobs, jobs.c.id == pending.c.id)
-        .where(pending.c.batch_id == batch_id, true() if among is None else among)
+        .where(pending.c.batch_id == batch_id)
     ).mappings()
     return Claim(batch_id, batch.claimed_at, batch.lease_until, _claimed_jobs(rows.all()), ())
 

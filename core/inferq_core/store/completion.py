@@ -5,19 +5,20 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, case, delete, insert, select, text, update
+from sqlalchemy import ColumnElement, Connection, Row, delete, insert, select, text
 
 from inferq_core.ids import BatchId, JobId
 from inferq_core.states import ErrorCode, State
 from inferq_core.store.records import BatchLog, Completed, Outcome
-from inferq_core.store.sql import one_of, read_clock, storable
+from inferq_core.store.sql import SQLITE_CLOCK, json_text, one_of, read_clock, storable
 from inferq_core.store.tables import batches, pending, results
 
 # The batch's row is locked first, by everything that takes jobs from a batch: two of them wait here and nowhere else.
 # A job that was taken from the batch meanwhile does not match `batch_id` any more: that is the fence.
 _POSTGRESQL_COMPLETE = text("""
 WITH batch AS MATERIALIZED (
-    SELECT id, worker, claimed_at FROM batches WHERE id = CAST(:batch_id AS uuid) FOR UPDATE
+    SELECT id, worker, claimed_at, CAST(extract(epoch FROM clock_timestamp()) AS double precision) AS now
+    FROM batches WHERE id = CAST(:batch_id AS uuid) FOR UPDATE
 ), given AS (
     SELECT * FROM unnest(CAST(:id AS uuid[]), CAST(:state AS text[]), CAST(:outputs AS text[]),
         CAST(:error_code AS text[]), CAST(:error_message AS text[]), CAST(:version AS int[]), CAST(:variant AS text[]),
@@ -27,25 +28,43 @@ WITH batch AS MATERIALIZED (
     DELETE FROM pending USING batch
     WHERE pending.id = ANY (CAST(:id AS uuid[])) AND pending.batch_id = batch.id
     RETURNING pending.id, pending.model, pending.attempts, pending.created_at, pending.batch_id,
-        batch.worker, batch.claimed_at
+        batch.worker, batch.claimed_at, batch.now
 ), written AS (
     INSERT INTO results (id, state, model, version, variant, outputs, error_code, error_message, attempt, batch_id,
         batch_rows, worker, created_at, claimed_at, predicted_at, completed_at)
     SELECT gone.id, given.state, gone.model, given.version, given.variant, given.outputs, given.error_code,
         given.error_message, gone.attempts, gone.batch_id, given.batch_rows, gone.worker, gone.created_at,
-        gone.claimed_at, gone.claimed_at + given.predict_seconds, CAST(:now AS double precision)
+        gone.claimed_at, gone.claimed_at + given.predict_seconds, gone.now
     FROM gone JOIN given ON given.id = gone.id
     RETURNING id
 ), logged AS (
     UPDATE batches SET n_jobs = :n_jobs, n_rows = :n_rows, predict_seconds = CAST(:seconds AS double precision),
         n_open = n_open - done.n,
-        finished_at = CASE WHEN n_open <= done.n THEN CAST(:now AS double precision) END,
+        finished_at = CASE WHEN n_open <= done.n THEN batch.now END,
         outcome = CASE WHEN n_open <= done.n THEN 'completed' END
     FROM batch CROSS JOIN (SELECT count(*) AS n FROM written) AS done
     WHERE batches.id = batch.id AND batches.finished_at IS NULL AND done.n > 0
 )
-SELECT id FROM written
+SELECT written.id, batch.now FROM written CROSS JOIN batch
 """).columns(pending.c.id)
+
+# SQLite has no data-modifying WITH: the same in steps, under its write lock.
+_SQLITE_BATCH = f"SELECT id, worker, claimed_at, {SQLITE_CLOCK} AS now FROM batches WHERE id = ?"  # noqa: S608
+_SQLITE_GONE = """
+DELETE FROM pending WHERE id IN (SELECT value FROM json_each(?)) AND batch_id = ?
+RETURNING id, model, attempts, created_at
+"""
+_SQLITE_RESULT = """
+INSERT INTO results (id, state, model, version, variant, outputs, error_code, error_message, attempt, batch_id,
+    batch_rows, worker, created_at, claimed_at, predicted_at, completed_at)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+"""
+_SQLITE_LOG = """
+UPDATE batches SET n_jobs = :n_jobs, n_rows = :n_rows, predict_seconds = :seconds, n_open = n_open - :done,
+    finished_at = CASE WHEN n_open <= :done THEN :now END,
+    outcome = CASE WHEN n_open <= :done THEN 'completed' END
+WHERE id = :batch_id AND finished_at IS NULL
+"""
 
 
 def complete(connection: Connection, batch_id: BatchId, outcomes: Sequence[Outcome], log: BatchLog) -> Completed:
@@ -54,11 +73,8 @@ def complete(connection: Connection, batch_id: BatchId, outcomes: Sequence[Outco
     for outcome in given.values():
         if not outcome.state.terminal:
             raise ValueError(f"job {outcome.id}: {outcome.state} is no outcome, it is not terminal")
-    now = read_clock(connection)
-    if connection.dialect.name == "postgresql":
-        ids = _postgresql_complete(connection, batch_id, list(given.values()), log, now)
-    else:
-        ids = _sqlite_complete(connection, batch_id, given, log, now)
+    write = _postgresql_complete if connection.dialect.name == "postgresql" else _sqlite_complete
+    ids, now = write(connection, batch_id, given, log)
     if len(ids) < len(given):
         # The call may be repeated because its commit was in doubt: what it wrote then counts.
         missing = [id_ for id_ in given if id_ not in ids]
@@ -67,15 +83,17 @@ def complete(connection: Connection, batch_id: BatchId, outcomes: Sequence[Outco
                 select(results.c.id).where(one_of(connection, results.c.id, missing), results.c.batch_id == batch_id)
             )
         )
-    return Completed(ids=frozenset(JobId(id_) for id_ in ids), completed_at=now)
+    completed_at = read_clock(connection) if now is None else now
+    return Completed(ids=frozenset(JobId(id_) for id_ in ids), completed_at=completed_at)
 
 
 def _postgresql_complete(
-    connection: Connection, batch_id: BatchId, outcomes: Sequence[Outcome], log: BatchLog, now: float
-) -> set[str]:
+    connection: Connection, batch_id: BatchId, given: Mapping[JobId, Outcome], log: BatchLog
+) -> tuple[set[str], float | None]:
+    """The ids that were written, and when."""
+    outcomes = given.values()
     parameters = {
         "batch_id": batch_id,
-        "now": now,
         "n_jobs": log.n_jobs,
         "n_rows": log.n_rows,
         "seconds": log.predict_seconds,
@@ -89,38 +107,35 @@ def _postgresql_complete(
         "batch_rows": [outcome.batch_rows for outcome in outcomes],
         "predict_seconds": [outcome.predict_seconds for outcome in outcomes],
     }
-    return set(connection.scalars(_POSTGRESQL_COMPLETE, parameters))
+    rows = connection.execute(_POSTGRESQL_COMPLETE, parameters).all()
+    return {row.id for row in rows}, float(rows[0].now) if rows else None
 
 
 def _sqlite_complete(
-    connection: Connection, batch_id: BatchId, given: Mapping[JobId, Outcome], log: BatchLog, now: float
-) -> set[str]:
-    """The same in steps: SQLite has no data-modifying WITH."""
-    batch = connection.execute(select(batches).where(batches.c.id == batch_id)).one_or_none()
+    connection: Connection, batch_id: BatchId, given: Mapping[JobId, Outcome], log: BatchLog
+) -> tuple[set[str], float | None]:
+    """The ids that were written, and when."""
+    batch = connection.exec_driver_sql(_SQLITE_BATCH, (batch_id,)).one_or_none()
     if batch is None:
-        return set()
-    held = one_of(connection, pending.c.id, list(given)) & (pending.c.batch_id == batch_id)
-    gone = connection.execute(delete(pending).where(held).returning(pending)).all()
-    if not gone:
-        return set()
-    connection.execute(insert(results), [_result_row(row, given[JobId(row.id)], batch, now) for row in gone])
-    finished = batches.c.n_open <= len(gone)
-    connection.execute(
-        update(batches)
-        .where(batches.c.id == batch_id, batches.c.finished_at.is_(None))
-        .values(
-            n_jobs=log.n_jobs,
-            n_rows=log.n_rows,
-            predict_seconds=log.predict_seconds,
-            n_open=batches.c.n_open - len(gone),
-            finished_at=case((finished, now)),
-            outcome=case((finished, "completed")),
-        )
-    )
-    return {row.id for row in gone}
+        return set(), None
+    gone = connection.exec_driver_sql(_SQLITE_GONE, (json_text(list(given)), batch_id)).all()
+    if gone:
+        rows = [tuple(_result_row(job, given[JobId(job.id)], batch, batch.now).values()) for job in gone]
+        connection.exec_driver_sql(_SQLITE_RESULT, rows)
+        done = {
+            "n_jobs": log.n_jobs,
+            "n_rows": log.n_rows,
+            "seconds": log.predict_seconds,
+            "done": len(gone),
+            "now": batch.now,
+            "batch_id": batch_id,
+        }
+        connection.exec_driver_sql(_SQLITE_LOG, done)
+    return {row.id for row in gone}, float(batch.now)
 
 
 def _result_row(job: Row[Any], outcome: Outcome, batch: Row[Any] | None, now: float) -> dict[str, Any]:
+    """The columns of `results`, in the order of _SQLITE_RESULT."""
     claimed_at = None if batch is None else float(batch.claimed_at)
     seconds = outcome.predict_seconds
     return {

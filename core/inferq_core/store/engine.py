@@ -26,6 +26,9 @@ from inferq_core.store.translation import is_conflict, translate
 
 T = TypeVar("T")
 
+# Instead of a word that begins a transaction: each statement is one, and sees one state.
+AUTOCOMMIT = "AUTOCOMMIT"
+
 # Writers of SQLite take turns; a turn is milliseconds. Only a stuck process lets this run out.
 BUSY_TIMEOUT_S = 30.0
 CONNECT_TIMEOUT_S = 10
@@ -62,14 +65,16 @@ class Database:
 
     def read(self, work: Callable[[Connection], T]) -> T:
         """Run `work` in a transaction that writes nothing. SQLite: all its statements see one state."""
-        return self._run(work, begin="BEGIN", synchronous=None)
+        return self._run(work, begin="BEGIN" if self.is_sqlite else AUTOCOMMIT, synchronous=None)
 
-    def write(self, work: Callable[[Connection], T], *, durable: bool = True) -> T:
+    def write(self, work: Callable[[Connection], T], *, durable: bool = True, single: bool = False) -> T:
         """Run `work` in one transaction and commit it. `work` may run again after a conflict: keep it free of effects.
 
-        Not durable: a loss of power may undo it, a loss of the process does not.
+        Not durable: a loss of power may undo it, a loss of the process does not. Single: on PostgreSQL `work` writes
+        with its first statement only, which is a transaction by itself and takes one trip to the server.
         """
-        return self._run(work, begin="BEGIN IMMEDIATE", synchronous="FULL" if durable else "NORMAL")
+        begin = AUTOCOMMIT if single and not self.is_sqlite else "BEGIN IMMEDIATE"
+        return self._run(work, begin=begin, synchronous="FULL" if durable else "NORMAL")
 
     def close(self) -> None:
         """Close the connections of this process. The next use opens new ones."""
@@ -95,19 +100,29 @@ class Database:
         return engine
 
     def _run(self, work: Callable[[Connection], T], *, begin: str, synchronous: str | None) -> T:
-        for attempt in range(1, CONFLICT_TRIES + 1):
+        tries = 0
+        while True:
+            tries += 1
+            worked = False
             try:
                 with self._transaction(self.engine(), begin=begin, synchronous=synchronous) as connection:
-                    return work(connection)
+                    result = work(connection)
+                    worked = True
+            except StoreUnavailable as error:
+                # A server that was restarted costs nobody an error: its old connections are all dropped by now. Whether
+                # a commit that failed was done is for the caller to find out.
+                if tries > 1 or worked or not _is_stale(error.__cause__):
+                    raise
             except DBAPIError as error:
                 if not is_conflict(error):
                     raise
-                if attempt == CONFLICT_TRIES:
+                if tries >= CONFLICT_TRIES:
                     raise StoreUnavailable(
-                        f"{self.shown}: {attempt} tries met conflicting transactions. Try again later"
+                        f"{self.shown}: {tries} tries met conflicting transactions. Try again later"
                     ) from error
-                time.sleep(CONFLICT_PAUSE_S * attempt)
-        raise AssertionError("the loop above returns or raises")
+                time.sleep(CONFLICT_PAUSE_S * tries)
+            else:
+                return result
 
     @contextmanager
     def _transaction(self, engine: Engine, *, begin: str, synchronous: str | None) -> Iterator[Connection]:
@@ -117,8 +132,7 @@ class Database:
                     if synchronous is not None:
                         _set_synchronous(connection, synchronous)
                     connection = connection.execution_options(inferq_begin=begin)  # noqa: PLW2901
-                elif begin == "BEGIN":
-                    # Each statement sees one state by itself; this saves two trips to the server.
+                elif begin == AUTOCOMMIT:
                     connection = connection.execution_options(isolation_level="AUTOCOMMIT")  # noqa: PLW2901
                 with connection.begin():
                     yield connection
@@ -131,6 +145,10 @@ class Database:
             if translated is None:
                 raise
             raise translated from error
+
+
+def _is_stale(error: BaseException | None) -> bool:
+    return isinstance(error, DBAPIError) and error.connection_invalidated
 
 
 def parse_url(text: str) -> URL:
@@ -156,7 +174,6 @@ def _postgresql_engine(url: URL) -> Engine:
         return create_engine(
             url,
             hide_parameters=True,  # inputs of jobs have no place in error messages
-            pool_pre_ping=True,  # a server that was restarted costs nobody an error
             connect_args={} if "connect_timeout" in url.query else {"connect_timeout": CONNECT_TIMEOUT_S},
         )
     except ModuleNotFoundError as error:

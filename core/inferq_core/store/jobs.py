@@ -28,7 +28,9 @@ class JobsPart(Part):
     """See `contract.Jobs`."""
 
     def accept(self, jobs: Sequence[NewJob]) -> Accepted:
-        return self._database.write(lambda connection: acceptance.accept(connection, jobs))
+        return self._database.write(
+            lambda connection: acceptance.accept(connection, jobs), single=acceptance.is_single(jobs)
+        )
 
     def state(self, job_id: JobId) -> State:
         known = canonical(job_id)

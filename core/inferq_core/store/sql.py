@@ -11,6 +11,10 @@ from sqlalchemy import ARRAY, ColumnElement, Connection, Double, Text, cast, fun
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
 
+# SQLite before 3.42 has no unixepoch('subsec'); 2440587.5 is the Julian day of 1970-01-01.
+SQLITE_CLOCK = "((julianday('now') - 2440587.5) * 86400.0)"
+POSTGRESQL_CLOCK = "CAST(extract(epoch FROM clock_timestamp()) AS double precision)"
+
 
 class clock(FunctionElement[float]):  # noqa: N801 - reads like the SQL function it stands for
     """Seconds since 1970 by the database's clock, at the moment the statement runs."""
@@ -21,13 +25,12 @@ class clock(FunctionElement[float]):  # noqa: N801 - reads like the SQL function
 
 @compiles(clock, "postgresql")
 def _postgresql_clock(*_: Any, **__: Any) -> str:
-    return "CAST(extract(epoch FROM clock_timestamp()) AS double precision)"
+    return POSTGRESQL_CLOCK
 
 
 @compiles(clock, "sqlite")
 def _sqlite_clock(*_: Any, **__: Any) -> str:
-    # SQLite before 3.42 has no unixepoch('subsec'); 2440587.5 is the Julian day of 1970-01-01.
-    return "((julianday('now') - 2440587.5) * 86400.0)"
+    return SQLITE_CLOCK
 
 
 def read_clock(connection: Connection) -> float:
