@@ -31,13 +31,16 @@ RECONNECT_SECONDS = 1.0
 log = get_logger(__name__)
 
 
-def redis_client(broker_url: str) -> redis.Redis:
-    """A plain client of the broker, certificates verified for rediss://."""
+def redis_client(broker_url: str, *, timeout: float | None = None) -> redis.Redis:
+    """A plain client of the broker, certificates verified for rediss://.
+
+    `timeout`: seconds that an answer may take; None for whoever listens.
+    """
     url = broker_url
     if url.startswith("redis+socket://"):
         url = "unix://" + url.removeprefix("redis+socket://")
     # Whoever calls decides when to try again; redis-py would do so behind their back.
-    options: dict[str, Any] = {"retry": Retry(NoBackoff(), 0)}
+    options: dict[str, Any] = {"retry": Retry(NoBackoff(), 0), "socket_timeout": timeout}
     if url.startswith("rediss://"):
         options["ssl_cert_reqs"] = "required"
     if not url.startswith("unix://"):
@@ -46,10 +49,10 @@ def redis_client(broker_url: str) -> redis.Redis:
 
 
 class Notifier:
-    """The worker's side: publishes the results that clients wait for."""
+    """The side of whoever ends jobs: publishes the results that clients wait for."""
 
     def __init__(self, broker_url: str) -> None:
-        self._client = redis_client(broker_url) if is_redis(broker_url) else None
+        self._client = redis_client(broker_url, timeout=CONNECT_TIMEOUT) if is_redis(broker_url) else None
 
     def notify(self, results: Mapping[str, Sequence[StoredResult]]) -> None:
         """Publish each client's results; a broker that is away is logged, not raised (clients poll)."""

@@ -2,7 +2,7 @@
 
 The store is the truth: a job exists when, and only when, `accept` returned. From then on it is in exactly one of
 `pending` (queued or running) and `results` (terminal), and moves from the first to the second once. All methods are
-safe to call from several threads and processes. Each method is one transaction (the keeper's sweeps may
+safe to call from several threads and processes. Each method is one transaction (the keeper's sweeps and `cancel` may
 take several short ones). Methods whose docstring says
 "durable" return only after the disk (SQLite `synchronous=FULL`) or the server (`synchronous_commit=on`) has it.
 
@@ -59,6 +59,14 @@ class Jobs(Protocol):
     def states(self, job_ids: Sequence[JobId]) -> Mapping[JobId, State]:
         """The states of those that exist."""
 
+    def cancel(self, job_ids: Sequence[JobId]) -> Mapping[JobId, State]:
+        """Take the jobs back: those that have not ended are CANCELLED, code `cancelled`. Durable.
+
+        By job: the state in which it was found. QUEUED and RUNNING ones are cancelled now, and what the batch of a
+        running one still writes for it is dropped (the fence); terminal ones stay as they are. Raises UnknownJob, and
+        cancels nothing, when one of the ids was never issued.
+        """
+
     def queued(self, job_ids: Sequence[JobId]) -> Sequence[PendingRef]:
         """Those that no batch holds now, for whoever publishes them again. The others are left out."""
 
@@ -70,6 +78,9 @@ class Jobs(Protocol):
 
     def results(self, job_ids: Sequence[JobId]) -> Mapping[JobId, StoredResult]:
         """The results of those that are terminal."""
+
+    def replies(self, job_ids: Sequence[JobId]) -> Mapping[str, Sequence[StoredResult]]:
+        """The results of those that are terminal, by the `reply_to` of whoever waits; the others are left out."""
 
     def counts(self) -> Mapping[tuple[str, State], int]:
         """Number of jobs by (model, state)."""

@@ -8,10 +8,10 @@ from typing import Any
 import orjson
 from sqlalchemy import Connection, Row, Select, Text, case, func, literal, literal_column, select, union_all
 
-from inferq_core.errors import UnknownJob
+from inferq_core.errors import StoreUnavailable, UnknownJob
 from inferq_core.ids import BatchId, JobId, parse_job_id
 from inferq_core.states import ErrorCode, Method, Priority, State
-from inferq_core.store import acceptance
+from inferq_core.store import acceptance, cancelling
 from inferq_core.store.part import REF_COLUMNS, Part, pending_ref
 from inferq_core.store.records import Accepted, JobView, NewJob, PendingRef, StoredResult
 from inferq_core.store.sql import one_of
@@ -23,9 +23,14 @@ _UNFINISHED = case(
     else_=literal_column(f"'{State.RUNNING}'", Text),
 )
 
+# Jobs that one transaction of `cancel` takes: SQLite lets one process write at a time.
+CANCEL_CHUNK = 500
+# A job that moves while it is to be cancelled is asked for again; it moves at most a few times a second.
+CANCEL_TRIES = 20
+
 
 class JobsPart(Part):
-    """See `contract.Jobs`."""
+    """See `contract.Jobs`. `cancel` may take several transactions; each job is cancelled in one of them."""
 
     def accept(self, jobs: Sequence[NewJob]) -> Accepted:
         return self._database.write(lambda connection: acceptance.accept(connection, jobs))
@@ -43,6 +48,31 @@ class JobsPart(Part):
             return {}
         rows = self._database.read(lambda connection: connection.execute(_states(connection, known)).all())
         return {JobId(row.id): State(row.state) for row in rows}
+
+    def cancel(self, job_ids: Sequence[JobId]) -> Mapping[JobId, State]:
+        ids = sorted({canonical(job_id) for job_id in job_ids})
+        known = self.states(ids)
+        for job_id in ids:
+            if job_id not in known:
+                raise unknown_job(job_id)
+        before: dict[JobId, State] = {}
+        for start in range(0, len(ids), CANCEL_CHUNK):
+            before |= self._cancel(ids[start : start + CANCEL_CHUNK])
+        return before
+
+    def _cancel(self, job_ids: Sequence[JobId]) -> Mapping[JobId, State]:
+        before: dict[JobId, State] = {}
+        left = job_ids
+
+        def work(connection: Connection) -> Mapping[JobId, State]:
+            return cancelling.cancel(connection, left)
+
+        for _ in range(CANCEL_TRIES):
+            before |= self._database.write(work)
+            left = [job_id for job_id in job_ids if job_id not in before]
+            if not left:
+                return before
+        raise StoreUnavailable(f"{len(left)} jobs moved whenever they were to be cancelled: cancel them again")
 
     def queued(self, job_ids: Sequence[JobId]) -> Sequence[PendingRef]:
         known = [id_ for id_ in map(parse_job_id, job_ids) if id_ is not None]
@@ -97,6 +127,20 @@ class JobsPart(Part):
             lambda connection: connection.execute(select(results).where(one_of(connection, results.c.id, known))).all()
         )
         return {JobId(row.id): _stored_result(row) for row in rows}
+
+    def replies(self, job_ids: Sequence[JobId]) -> Mapping[str, Sequence[StoredResult]]:
+        if not job_ids:
+            return {}
+
+        def work(connection: Connection) -> Sequence[Row[Any]]:
+            wanted = one_of(connection, jobs.c.id, job_ids) & jobs.c.reply_to.is_not(None)
+            query = select(results, jobs.c.reply_to).join_from(jobs, results, results.c.id == jobs.c.id).where(wanted)
+            return connection.execute(query).all()
+
+        replies: dict[str, list[StoredResult]] = {}
+        for row in self._database.read(work):
+            replies.setdefault(row.reply_to, []).append(_stored_result(row))
+        return replies
 
     def counts(self) -> Mapping[tuple[str, State], int]:
         parts = [

@@ -273,7 +273,7 @@ class BatchView:
     claimed_at: float
     finished_at: float | None  # None: it runs, or its process died and nobody has noticed yet
     predict_seconds: float | None
-    outcome: str | None  # completed, released, lost or expired
+    outcome: str | None  # completed, released, lost, expired or cancelled
 
 
 @dataclass(frozen=True, slots=True)

@@ -95,7 +95,7 @@ Index(
     sqlite_where=text("deadline_at IS NOT NULL"),
 )
 
-# `n_open`: jobs that the batch still holds. `outcome`: completed, released, lost or expired.
+# `n_open`: jobs that the batch still holds. `outcome`: completed, released, lost, expired or cancelled.
 batches = Table(
     "batches",
     metadata,
