@@ -25,6 +25,8 @@ from inferq_core.store.records import (
     Claim,
     Completed,
     FeedbackRecord,
+    JobLife,
+    JobPage,
     JobView,
     LogEntry,
     ModelRecord,
@@ -37,6 +39,7 @@ from inferq_core.store.records import (
     Recovered,
     ScalingDecision,
     StoredResult,
+    StoreStats,
     VersionRecord,
     WorkerBeat,
 )
@@ -72,6 +75,27 @@ class Jobs(Protocol):
 
     def view(self, job_id: JobId) -> JobView:
         """One job's life. Raises UnknownJob."""
+
+    def life(self, job_id: JobId) -> JobLife:
+        """All that is known of the job but its inputs. Raises UnknownJob."""
+
+    def inputs(self, job_id: JobId) -> Any:
+        """The job's rows, as they were accepted. Raises UnknownJob."""
+
+    def newest(
+        self,
+        *,
+        model: str | None = None,
+        state: State | None = None,
+        since: float | None = None,
+        before: JobId | None = None,
+        limit: int = 50,
+    ) -> JobPage:
+        """The newest `limit` jobs that match, the newest first, however many jobs there are.
+
+        `since`: seconds since 1970, by the clock that made the ids; `before`: only those whose id is smaller. Gives up
+        after a bounded number of jobs that do not match; the page then says where.
+        """
 
     def result(self, job_id: JobId) -> StoredResult | None:
         """The result, or None while the job is queued or running. Raises UnknownJob for an id never issued."""
@@ -238,6 +262,12 @@ class Logs(Protocol):
     ) -> Iterator[tuple[int, LogEntry]]:
         """The newest `limit` entries that match, oldest first, each with its number; `after` skips numbers up to it."""
 
+    def read_on(self, *, after: int, limit: int = 1000) -> Sequence[tuple[int, LogEntry]]:
+        """The oldest `limit` entries with a number above `after`, oldest first.
+
+        Numbers are given before entries are visible: one may appear shortly after others with larger numbers.
+        """
+
     def record_scaling(self, decisions: Sequence[NewScalingDecision]) -> None:
         """Write the decisions that are not there yet: several processes of a worker may write the same ones."""
 
@@ -257,12 +287,18 @@ class Load(Protocol):
     def recent_batches(self, *, limit: int) -> Sequence[BatchView]:
         """The `limit` batches that were made last, the newest first."""
 
+    def stats(self) -> StoreStats:
+        """How much is in the store. Quick however much that is: large tables are estimated, see `TableStats`."""
+
     def busy(self) -> Mapping[str, int]:
         """By worker: the batches it holds under a live lease. Each keeps one of its processes busy."""
 
 
 class Store(Jobs, Batches, Upkeep, Registry, Logs, Load, Protocol):
     """The whole store. Open one with `inferq_core.store.open_store(settings)`."""
+
+    def now(self) -> float:
+        """Seconds since 1970 by the database's clock."""
 
     @property
     def store_id(self) -> str:
