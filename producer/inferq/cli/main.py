@@ -14,7 +14,7 @@ from typing import Annotated, NoReturn
 import typer
 from typer import echo
 
-from inferq.cli import feedback, jobs, logs, models, services, submit
+from inferq.cli import feedback, jobs, logs, models, services, stats, submit
 from inferq.cli.output import ExitCode, configure_messages, fail
 
 app = typer.Typer(
@@ -31,6 +31,7 @@ logs.add_to(app)
 services.add_to(app)
 app.add_typer(models.app, name="models")
 app.add_typer(feedback.app, name="feedback")
+stats.add_to(services.database)
 app.add_typer(services.database, name="db")
 
 
