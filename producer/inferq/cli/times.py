@@ -34,9 +34,9 @@ def iso(at: float) -> str:
 
 def duration(seconds: float) -> str:
     """Two digits that matter: 12 ms, 3.2 s, 4 min 10 s, 5 h 2 min, 3 d 4 h."""
-    if abs(seconds) < 1:
+    if round(abs(seconds), 3) < 1:
         return f"{seconds * 1000:.0f} ms"
-    if abs(seconds) < _MINUTE:
+    if round(abs(seconds), 1) < _MINUTE:
         return f"{seconds:.1f} s"
     whole = round(abs(seconds))
     sign = "-" if seconds < 0 else ""
