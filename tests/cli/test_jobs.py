@@ -83,9 +83,10 @@ class TestList:
 
     def test_it_says_where_it_stopped_looking(self, run, submitted, monkeypatch):
         ids = submitted(3)
-        monkeypatch.setattr(listing, "WINDOW", 1)
+        monkeypatch.setattr(listing, "FIRST_WINDOW", 1)
+        monkeypatch.setattr(listing, "LAST_WINDOW", 1)
         monkeypatch.setattr(listing, "LOOK_AT", 2)
-        ended = run("jobs", "list", "--state", "running", "--json")
+        ended = run("jobs", "list", "--state", "running", "--limit", 1, "--json")
         assert (ended.code, ended.out) == (0, "")
         assert ended.err == f"inferq: stopped looking at job {ids[1]}; --before {ids[1]} goes on\n"
 

@@ -93,13 +93,14 @@ def test_pages_meet(store):
 
 
 def test_it_gives_up_after_looking_at_many_and_says_where(store, monkeypatch):
-    monkeypatch.setattr(listing, "WINDOW", 10)
+    monkeypatch.setattr(listing, "FIRST_WINDOW", 10)
+    monkeypatch.setattr(listing, "LAST_WINDOW", 10)
     monkeypatch.setattr(listing, "LOOK_AT", 30)
     (rare,) = accepted(store, model="rare")
     ids = sorted(accepted(store, 50), reverse=True)
-    page = store.newest(model="rare")
+    page = store.newest(model="rare", limit=5)
     assert (ids_of(page), page.reached) == ([], ids[29])
-    page = store.newest(model="rare", before=page.reached)
+    page = store.newest(model="rare", limit=5, before=page.reached)
     assert (ids_of(page), page.reached) == ([rare], None)
 
 
@@ -118,7 +119,6 @@ def test_it_gives_up_after_looking_at_many_and_says_where(store, monkeypatch):
     ids=str,
 )
 def test_no_table_is_read_whole(store, options, monkeypatch):
-    monkeypatch.setattr(listing, "WINDOW", 100)
     monkeypatch.setattr(listing, "LOOK_AT", 100)
     fill(store)
     options = {**options, "before": store.newest(limit=1).jobs[0].id}

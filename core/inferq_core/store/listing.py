@@ -19,10 +19,10 @@ from inferq_core.store.records import JobPage, JobRow
 from inferq_core.store.sql import one_of
 from inferq_core.store.tables import NOT_SUCCEEDED, jobs, pending, results
 
-# Rows that one question reads when something is filtered; a few milliseconds.
-WINDOW = 5_000
-# Rows after which a list ends and says so: well below a second.
-LOOK_AT = 100_000
+# Rows that one question reads: the first, and what growing ends at while few of them match.
+FIRST_WINDOW, LAST_WINDOW = 200, 5_000
+# Rows after which a list ends and says so: about a second on SQLite, a tenth of it on PostgreSQL.
+LOOK_AT = 50_000
 
 
 class ListingPart(Part):
@@ -37,7 +37,7 @@ class ListingPart(Part):
         before: JobId | None = None,
         limit: int = 50,
     ) -> JobPage:
-        window = max(WINDOW if model or state else limit, 1)
+        window = max(limit, FIRST_WINDOW) if model or state else limit
         found: list[JobId] = []
         looked_at = 0
         cursor: JobId | None = before
@@ -54,6 +54,7 @@ class ListingPart(Part):
                 return self._page(found, reached=None)
             if looked_at >= LOOK_AT:
                 return self._page(found, reached=cursor)
+            window = min(4 * window, LAST_WINDOW)
 
     def _window(self, state: State | None, since: float | None, cursor: JobId | None, n: int) -> Sequence[Row[Any]]:
         """The next `n` rows, the newest first. One statement: a job that moves meanwhile is seen in one place."""

@@ -78,7 +78,7 @@ def list_jobs(
 ) -> None:
     """List jobs, the newest first.
 
-    It is quick however many jobs there are: of those that do not match it looks at the newest 100,000 and says so.
+    It is quick however many jobs there are: of those that do not match it looks at the newest 50,000 and says so.
     """
     earliest = None if since is None else parse_since(since, time.time())
     with closing(open_store(load_settings())) as store:
