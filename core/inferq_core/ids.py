@@ -28,6 +28,11 @@ def parse_job_id(text: str) -> JobId | None:
         return None
 
 
+def lowest_id(at: float) -> JobId:
+    """The smallest id that could be made at `at` (seconds since 1970); its version bits do not matter in an order."""
+    return JobId(str(UUID(int=int(at * 1000) << 80)))
+
+
 def routing_hash(key: str) -> int:
     """A stable signed 64-bit hash of a routing key (BLAKE2b), the same on every host and version."""
     digest = hashlib.blake2b(key.encode(), digest_size=8).digest()

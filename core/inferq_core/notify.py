@@ -31,10 +31,12 @@ log = get_logger(__name__)
 
 
 class Notifier:
-    """The worker's side: publishes the results that clients wait for."""
+    """The side of whoever ends jobs: publishes the results that clients wait for."""
 
     def __init__(self, broker_url: str) -> None:
-        self._client = client_of(broker_url, connect_timeout=CONNECT_TIMEOUT) if is_redis(broker_url) else None
+        self._client: redis.Redis | None = None
+        if is_redis(broker_url):
+            self._client = client_of(broker_url, connect_timeout=CONNECT_TIMEOUT, timeout=CONNECT_TIMEOUT)
 
     def notify(self, results: Mapping[str, Sequence[StoredResult]]) -> None:
         """Publish each client's results; a broker that is away is logged, not raised (clients poll)."""

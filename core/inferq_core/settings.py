@@ -168,6 +168,12 @@ def load_settings(**overrides: Any) -> Settings:
         raise SettingsError("; ".join(_shown(problem) for problem in error.errors(include_url=False))) from None
 
 
+def unknown_variables() -> list[str]:
+    """INFERQ_* variables of the environment that are no setting: most likely misspelled."""
+    known = {f"INFERQ_{name.upper()}" for name in Settings.model_fields}
+    return sorted(name for name in os.environ if name.upper().startswith("INFERQ_") and name.upper() not in known)
+
+
 def _shown(problem: ErrorDetails) -> str:
     name = str(problem["loc"][0])
     secret = "SecretStr" in str(Settings.model_fields[name].annotation)

@@ -25,6 +25,8 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", re.ASCII)
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 # Seconds between tries when the storage does not answer; a file that is not there is not tried again.
 _RETRIES = (0.2, 1.0)
+# Bytes that are read at a time where the whole is not needed.
+_PIECE = 1 << 20
 
 
 def check_name(name: str) -> None:
@@ -91,13 +93,40 @@ def read(artifacts_url: str, version: VersionRecord) -> bytes:
     """
     filesystem, path = _locate(artifacts_url, version)
     data = _read_patiently(filesystem, path, version)
-    digest = digest_of(data)
+    _require_digest(version, digest_of(data))
+    return data
+
+
+def verify(artifacts_url: str, version: VersionRecord) -> int:
+    """The artifact's size in bytes, after reading it in pieces and proving that it is what was registered.
+
+    Raises ArtifactRejected as `read` does.
+    """
+    filesystem, path = _locate(artifacts_url, version)
+    hashed, n_bytes = hashlib.sha256(), 0
+    try:
+        with filesystem.open(path, "rb") as file:
+            while piece := file.read(_PIECE):
+                hashed.update(piece)
+                n_bytes += len(piece)
+    except FileNotFoundError:
+        raise _missing(version, path) from None
+    except Exception as error:  # as in _read_patiently
+        raise ArtifactRejected(f"{_title(version)} cannot be read from {path}: {error}") from error
+    _require_digest(version, hashed.hexdigest())
+    return n_bytes
+
+
+def _require_digest(version: VersionRecord, digest: str) -> None:
     if digest != version.digest:
         raise ArtifactRejected(
             f"{_title(version)} was changed after registration: SHA-256 is {digest}, expected {version.digest}. "
             "Register the model again"
         )
-    return data
+
+
+def _missing(version: VersionRecord, path: str) -> ArtifactRejected:
+    return ArtifactRejected(f"{_title(version)} is missing: there is no {path}. Register it again")
 
 
 def _locate(artifacts_url: str, version: VersionRecord) -> tuple[Any, str]:
@@ -120,7 +149,7 @@ def _read_patiently(filesystem: Any, path: str, version: VersionRecord) -> bytes
         try:
             return bytes(filesystem.cat_file(path))
         except FileNotFoundError:
-            raise ArtifactRejected(f"{_title(version)} is missing: there is no {path}. Register it again") from None
+            raise _missing(version, path) from None
         except Exception as error:  # whatever a storage client raises: its own errors are not all OSError
             if pause is None:
                 raise ArtifactRejected(f"{_title(version)} cannot be read from {path}: {error}") from error

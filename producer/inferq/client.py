@@ -17,6 +17,7 @@ from inferq.waiting import POLL_WINDOW, Waiter
 from inferq_core.broker import Publisher
 from inferq_core.errors import InvalidInput, SettingsError, UnknownJob, WaitTimeout
 from inferq_core.ids import JobId, new_job_id, parse_job_id, routing_hash
+from inferq_core.notify import Notifier
 from inferq_core.settings import Settings, load_settings
 from inferq_core.states import Method, Priority, State
 from inferq_core.store import open_store
@@ -44,6 +45,7 @@ class Client:
         self._publisher = Publisher(self.settings.broker)
         self._catalog = Catalog(self._store, self.settings)
         self._waiter = Waiter(self._store, self.settings.broker)
+        self._notifier = Notifier(self.settings.broker)
         self._intake = Intake(self._store, self._publisher, self._catalog.limits)
         self._commit: GroupCommit[NewJob, JobId] = GroupCommit(self._intake.accept, max_items=GROUP_JOBS)
 
@@ -59,6 +61,7 @@ class Client:
         """Close the connections. Jobs go on; their ids can be asked for by another client."""
         self._waiter.close()
         self._publisher.close()
+        self._notifier.close()
         if self._owns_store:
             self._store.close()
 
@@ -147,7 +150,7 @@ class Client:
         Takes jobs and ids. Raises UnknownJob before anything else, and WaitTimeout when some have not ended
         `timeout` seconds after the start.
         """
-        ids = list(dict.fromkeys(_known_form(job.id if isinstance(job, Job) else job) for job in jobs))
+        ids = list(dict.fromkeys(_id_of(job) for job in jobs))
         self._require_known(ids)
         left = len(ids)
         for stored in self._waiter.collect(ids, timeout):
@@ -155,6 +158,24 @@ class Client:
             yield Job(self, stored.id, result_of(stored))
         if left:
             raise WaitTimeout(f"{left} of {len(ids)} jobs have not ended after {timeout:g} s; they go on")
+
+    def cancel(self, job_id: str | Job) -> bool:
+        """Take a job back. True when it is cancelled now; False when it had ended before, and stays as it is.
+
+        A queued job never runs. A running one is not interrupted: its worker finishes the batch and drops the answer.
+        Whoever waits for the job gets a result with the state CANCELLED. Raises UnknownJob for an id never issued.
+        """
+        return not self.cancel_many([job_id])[_id_of(job_id)].terminal
+
+    def cancel_many(self, jobs: Iterable[str | Job]) -> dict[JobId, State]:
+        """`cancel` for many jobs at once. By id: the state in which each was found.
+
+        Those that were QUEUED or RUNNING are cancelled now, the others had ended before. Raises UnknownJob, and cancels
+        nothing, when one of the ids was never issued.
+        """
+        before = dict(self._store.cancel([_id_of(job) for job in jobs]))
+        self._notifier.notify(self._store.replies([job_id for job_id, state in before.items() if not state.terminal]))
+        return before
 
     def feedback(self, job_id: str | Job, actual: Any) -> None:
         """Post the ground truth of a job: one value for a job of one row, else one per row. The last one counts.
@@ -165,9 +186,7 @@ class Client:
 
     def feedback_many(self, feedback: Iterable[tuple[str | Job, Any]]) -> None:
         """`feedback` for many jobs in one transaction: all or none."""
-        self._store.add_feedback(
-            [(_known_form(job.id if isinstance(job, Job) else job), actual) for job, actual in feedback]
-        )
+        self._store.add_feedback([(_id_of(job), actual) for job, actual in feedback])
 
     def _require_known(self, ids: list[JobId]) -> None:
         for start in range(0, len(ids), POLL_WINDOW):
@@ -221,6 +240,10 @@ class Client:
 def _many(options: ManyOptions) -> SubmitOptions:
     given: ManyOptions = {"priority": Priority.BULK, **options}
     return check_options(**given)
+
+
+def _id_of(job: str | Job) -> JobId:
+    return _known_form(job.id if isinstance(job, Job) else job)
 
 
 def _known_form(job_id: str) -> JobId:

@@ -74,6 +74,13 @@ class Job:
             self._result = self._client.result(self.id, timeout=timeout)
         return self._result.raise_for_state()
 
+    def cancel(self) -> bool:
+        """Take the job back. True when it is cancelled now; False when it had ended before. See `Client.cancel`.
+
+        Raises UnknownJob for an id that was never issued.
+        """
+        return self._client.cancel(self.id)
+
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Job) and other.id == self.id
 

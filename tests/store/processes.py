@@ -27,6 +27,11 @@ def in_threads(body, arguments):
         return [future.result(timeout=TIMEOUT_S) for future in running]
 
 
+def run(body, *arguments):
+    """For processes and threads that do different things."""
+    return body(*arguments)
+
+
 def opened(url):
     return open_store(load_settings(store_url=url))
 
@@ -60,6 +65,33 @@ def complete_one(url, batch_id, ids):
     written = store.complete(batch_id, [succeeded(id_) for id_ in ids], LOG).ids
     store.close()
     return written
+
+
+def cancel_each(url, ids):
+    """What this process found when it cancelled the jobs one by one."""
+    store = opened(url)
+    found = {}
+    for job_id in ids:
+        found |= store.cancel([job_id])
+    store.close()
+    return found
+
+
+def cancel_all(url, ids):
+    store = opened(url)
+    found = dict(store.cancel(ids))
+    store.close()
+    return found
+
+
+def claim_and_give_back(url, ids, rounds):
+    """Move the jobs between queued and running, as workers that stop do."""
+    store = opened(url)
+    for _ in range(rounds):
+        batch_id = new_batch_id()
+        if store.claim(batch_id, ids, worker="any", lease=60).jobs:
+            store.release(batch_id, max_attempts=10_000)
+    store.close()
 
 
 def submit_with_keys(url, keys):

@@ -149,6 +149,13 @@ def test_completing_again_after_a_commit_in_doubt_gives_the_same_answer(store):
     assert count(store, results) == 2
 
 
+def test_a_late_batch_did_not_write_how_its_recovery_ended_the_job(store):
+    batch_id, (job_id,) = claimed(store)
+    assert store.release(batch_id, max_attempts=1).failed == [job_id]
+    assert store.complete(batch_id, [succeeded(job_id)], LOG).ids == frozenset()
+    assert store.result(job_id).error_code is ErrorCode.WORKER_LOST
+
+
 def test_completing_nothing_changes_nothing(store):
     batch_id, ids = claimed(store, 1)
     assert store.complete(batch_id, [], LOG).ids == frozenset()

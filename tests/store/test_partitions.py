@@ -8,6 +8,7 @@ from given import accepted, finished, new_job
 from processes import opened
 from sqlalchemy import text
 
+from inferq_core.ids import lowest_id
 from inferq_core.states import State
 from inferq_core.store import partitions
 from inferq_core.store.sql import read_clock
@@ -109,5 +110,4 @@ def test_weeks_follow_one_another_without_a_gap(postgres_store):
     windows = [some for some in partitions._wanted(now) if some[1] == "jobs"]
     for (_, _, lower, upper), (_, _, next_lower, _) in pairwise(windows):
         assert lower < upper == next_lower
-    at = UUID(int=int(now * 1000) << 80)
-    assert windows[0][2] <= at < windows[0][3]
+    assert windows[0][2] <= lowest_id(now) < windows[0][3]

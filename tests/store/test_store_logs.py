@@ -78,3 +78,11 @@ def test_anything_can_be_logged(store):
 def test_appending_nothing(store):
     store.append([])
     assert events(store) == []
+
+
+def test_reading_on_from_a_number(store):
+    store.append([LogEntry("info", f"e{number}") for number in range(5)])
+    numbers = [number for number, _ in store.read_on(after=0)]
+    assert numbers == sorted(numbers)
+    assert [entry.event for _, entry in store.read_on(after=numbers[1], limit=2)] == ["e2", "e3"]
+    assert store.read_on(after=numbers[-1]) == []

@@ -155,7 +155,6 @@ class Executor:
         )
 
     def _report(self, claim: Claim, outcomes: Sequence[Outcome], completed: Completed) -> None:
-        lost = len(claim.jobs) - len(completed.ids)
         entries = [
             LogEntry(
                 "error",
@@ -170,11 +169,24 @@ class Executor:
             for outcome in outcomes
             if outcome.state is State.FAILED and outcome.id in completed.ids
         ][:MAX_LOGGED_FAILURES]
-        if lost:
-            fields = {"jobs": lost, "meaning": "the lease was lost; another batch answers them"}
-            entries.append(LogEntry("warning", "batch_fenced", fields, batch_id=claim.batch_id, worker=self._worker))
+        entries += self._fenced(claim, [job.id for job in claim.jobs if job.id not in completed.ids])
         if entries:
             self._store.append(entries)
+
+    def _fenced(self, claim: Claim, lost: Sequence[JobId]) -> list[LogEntry]:
+        """Why the batch's answers for these jobs were dropped."""
+        if not lost:
+            return []
+        states = self._store.states(lost)
+        cancelled = sum(state is State.CANCELLED for state in states.values())
+        entries = []
+        if cancelled:
+            fields = {"jobs": cancelled, "meaning": "they were cancelled while they ran; their answers are dropped"}
+            entries.append(LogEntry("info", "jobs_cancelled", fields, batch_id=claim.batch_id, worker=self._worker))
+        if len(lost) > cancelled:
+            fields = {"jobs": len(lost) - cancelled, "meaning": "the lease was lost; another batch answers them"}
+            entries.append(LogEntry("warning", "batch_fenced", fields, batch_id=claim.batch_id, worker=self._worker))
+        return entries
 
     def _report_unknown(self, batch_id: BatchId, job_ids: Sequence[JobId], claim: Claim) -> None:
         if len(claim.jobs) + len(claim.refused) == len(job_ids):

@@ -11,11 +11,15 @@ from inferq_core.store.contract import Store
 from inferq_core.store.engine import Database
 from inferq_core.store.feedback import FeedbackPart
 from inferq_core.store.jobs import JobsPart
+from inferq_core.store.life import LifePart
+from inferq_core.store.listing import ListingPart
 from inferq_core.store.load import LoadPart
 from inferq_core.store.logs import LogsPart
 from inferq_core.store.opening import open_database
 from inferq_core.store.registry import RegistryPart
 from inferq_core.store.scaling import ScalingPart
+from inferq_core.store.sql import read_clock
+from inferq_core.store.stats import StatsPart
 from inferq_core.store.tables import meta
 from inferq_core.store.translation import UPGRADE_HINT
 from inferq_core.store.upkeep import UpkeepPart
@@ -23,7 +27,19 @@ from inferq_core.store.upkeep import UpkeepPart
 __all__ = ["SqlStore", "Store", "open_store"]
 
 
-class SqlStore(JobsPart, FeedbackPart, BatchesPart, UpkeepPart, RegistryPart, LogsPart, LoadPart, ScalingPart):
+class SqlStore(
+    JobsPart,
+    LifePart,
+    ListingPart,
+    FeedbackPart,
+    BatchesPart,
+    UpkeepPart,
+    RegistryPart,
+    LogsPart,
+    LoadPart,
+    ScalingPart,
+    StatsPart,
+):
     """All of `contract.Store`, on SQLite or PostgreSQL. Safe to share between threads and to use after a fork."""
 
     def __init__(self, database: Database) -> None:
@@ -38,6 +54,9 @@ class SqlStore(JobsPart, FeedbackPart, BatchesPart, UpkeepPart, RegistryPart, Lo
         if self._store_id is None:
             raise SchemaOutdated(f"{self._database.shown} has no store id: {UPGRADE_HINT}")
         return self._store_id
+
+    def now(self) -> float:
+        return self._database.read(read_clock)
 
     def close(self) -> None:
         self._database.close()

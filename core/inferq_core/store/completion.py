@@ -76,15 +76,22 @@ def complete(connection: Connection, batch_id: BatchId, outcomes: Sequence[Outco
     write = _postgresql_complete if connection.dialect.name == "postgresql" else _sqlite_complete
     ids, now = write(connection, batch_id, given, log)
     if len(ids) < len(given):
-        # The call may be repeated because its commit was in doubt: what it wrote then counts.
-        missing = [id_ for id_ in given if id_ not in ids]
-        ids |= set(
-            connection.scalars(
-                select(results.c.id).where(one_of(connection, results.c.id, missing), results.c.batch_id == batch_id)
-            )
-        )
+        ids |= _written_before(connection, batch_id, [given[id_] for id_ in given if id_ not in ids])
     completed_at = read_clock(connection) if now is None else now
     return Completed(ids=frozenset(JobId(id_) for id_ in ids), completed_at=completed_at)
+
+
+def _written_before(connection: Connection, batch_id: BatchId, outcomes: Sequence[Outcome]) -> set[str]:
+    """Of these, the ones that this batch wrote: the call may be repeated because its commit was in doubt.
+
+    Whoever ended a job of the batch in its place (a cancellation, a recovery) left another state or code.
+    """
+    ids = one_of(connection, results.c.id, [outcome.id for outcome in outcomes])
+    rows = connection.execute(
+        select(results.c.id, results.c.state, results.c.error_code).where(ids, results.c.batch_id == batch_id)
+    ).all()
+    ends = {row.id: (row.state, row.error_code) for row in rows}
+    return {outcome.id for outcome in outcomes if ends.get(outcome.id) == (outcome.state, outcome.error_code)}
 
 
 def _postgresql_complete(
@@ -167,7 +174,7 @@ def end(
     message: str,
     now: float,
 ) -> list[JobId]:
-    """End the pending jobs that match, with no outputs; the keeper's and the recovery's way. The ids, in order."""
+    """End the pending jobs that match, with no outputs: the way of whoever is not the batch. The ids, in order."""
     gone = connection.execute(delete(pending).where(which).returning(pending)).all()
     if not gone:
         return []

@@ -2,7 +2,7 @@
 
 The store is the truth: a job exists when, and only when, `accept` returned. From then on it is in exactly one of
 `pending` (queued or running) and `results` (terminal), and moves from the first to the second once. All methods are
-safe to call from several threads and processes. Each method is one transaction (the keeper's sweeps may
+safe to call from several threads and processes. Each method is one transaction (the keeper's sweeps and `cancel` may
 take several short ones). Methods whose docstring says
 "durable" return only after the disk (SQLite `synchronous=FULL`) or the server (`synchronous_commit=on`) has it.
 
@@ -25,6 +25,8 @@ from inferq_core.store.records import (
     Claim,
     Completed,
     FeedbackRecord,
+    JobLife,
+    JobPage,
     JobView,
     LogEntry,
     ModelRecord,
@@ -37,6 +39,7 @@ from inferq_core.store.records import (
     Recovered,
     ScalingDecision,
     StoredResult,
+    StoreStats,
     VersionRecord,
     WorkerBeat,
 )
@@ -59,17 +62,49 @@ class Jobs(Protocol):
     def states(self, job_ids: Sequence[JobId]) -> Mapping[JobId, State]:
         """The states of those that exist."""
 
+    def cancel(self, job_ids: Sequence[JobId]) -> Mapping[JobId, State]:
+        """Take the jobs back: those that have not ended are CANCELLED, code `cancelled`. Durable.
+
+        By job: the state in which it was found. QUEUED and RUNNING ones are cancelled now, and what the batch of a
+        running one still writes for it is dropped (the fence); terminal ones stay as they are. Raises UnknownJob, and
+        cancels nothing, when one of the ids was never issued.
+        """
+
     def queued(self, job_ids: Sequence[JobId]) -> Sequence[PendingRef]:
         """Those that no batch holds now, for whoever publishes them again. The others are left out."""
 
     def view(self, job_id: JobId) -> JobView:
         """One job's life. Raises UnknownJob."""
 
+    def life(self, job_id: JobId) -> JobLife:
+        """All that is known of the job but its inputs. Raises UnknownJob."""
+
+    def inputs(self, job_id: JobId) -> Any:
+        """The job's rows, as they were accepted. Raises UnknownJob."""
+
+    def newest(
+        self,
+        *,
+        model: str | None = None,
+        state: State | None = None,
+        since: float | None = None,
+        before: JobId | None = None,
+        limit: int = 50,
+    ) -> JobPage:
+        """The newest `limit` jobs that match, the newest first, however many jobs there are.
+
+        `since`: seconds since 1970, by the clock that made the ids; `before`: only those whose id is smaller. Gives up
+        after a bounded number of jobs that do not match; the page then says where.
+        """
+
     def result(self, job_id: JobId) -> StoredResult | None:
         """The result, or None while the job is queued or running. Raises UnknownJob for an id never issued."""
 
     def results(self, job_ids: Sequence[JobId]) -> Mapping[JobId, StoredResult]:
         """The results of those that are terminal."""
+
+    def replies(self, job_ids: Sequence[JobId]) -> Mapping[str, Sequence[StoredResult]]:
+        """The results of those that are terminal, by the `reply_to` of whoever waits; the others are left out."""
 
     def counts(self) -> Mapping[tuple[str, State], int]:
         """Number of jobs by (model, state)."""
@@ -227,6 +262,12 @@ class Logs(Protocol):
     ) -> Iterator[tuple[int, LogEntry]]:
         """The newest `limit` entries that match, oldest first, each with its number; `after` skips numbers up to it."""
 
+    def read_on(self, *, after: int, limit: int = 1000) -> Sequence[tuple[int, LogEntry]]:
+        """The oldest `limit` entries with a number above `after`, oldest first.
+
+        Numbers are given before entries are visible: one may appear shortly after others with larger numbers.
+        """
+
     def record_scaling(self, decisions: Sequence[NewScalingDecision]) -> None:
         """Write the decisions that are not there yet: several processes of a worker may write the same ones."""
 
@@ -246,12 +287,18 @@ class Load(Protocol):
     def recent_batches(self, *, limit: int) -> Sequence[BatchView]:
         """The `limit` batches that were made last, the newest first."""
 
+    def stats(self) -> StoreStats:
+        """How much is in the store. Quick however much that is: large tables are estimated, see `TableStats`."""
+
     def busy(self) -> Mapping[str, int]:
         """By worker: the batches it holds under a live lease. Each keeps one of its processes busy."""
 
 
 class Store(Jobs, Batches, Upkeep, Registry, Logs, Load, Protocol):
     """The whole store. Open one with `inferq_core.store.open_store(settings)`."""
+
+    def now(self) -> float:
+        """Seconds since 1970 by the database's clock."""
 
     @property
     def store_id(self) -> str:

@@ -57,6 +57,11 @@ class LogsPart(Part):
         rows = self._database.read(lambda connection: connection.execute(query).all())
         return ((row.id, _entry(row)) for row in reversed(rows))
 
+    def read_on(self, *, after: int, limit: int = 1000) -> Sequence[tuple[int, LogEntry]]:
+        query = select(logs).where(logs.c.id > after).order_by(logs.c.id).limit(limit)
+        rows = self._database.read(lambda connection: connection.execute(query).all())
+        return [(row.id, _entry(row)) for row in rows]
+
 
 def _entry(row: Row[Any]) -> LogEntry:
     return LogEntry(

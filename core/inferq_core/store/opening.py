@@ -39,10 +39,16 @@ def open_database(settings: Settings) -> Database:
 
 def is_outdated(connection: Connection) -> bool:
     """Migrations are missing. A database newer than this program is no fault: migrations keep the last one running."""
-    if not inspect(connection).has_table("alembic_version"):
-        return True
-    revision = connection.scalar(text("SELECT version_num FROM alembic_version"))
+    revision = schema_revision(connection)
     return revision is None or int(revision) < int(SCHEMA_REVISION)
+
+
+def schema_revision(connection: Connection) -> str | None:
+    """The newest migration that the database has; None when it has none."""
+    if not inspect(connection).has_table("alembic_version"):
+        return None
+    revision: str | None = connection.scalar(text("SELECT version_num FROM alembic_version"))
+    return revision
 
 
 def host_identity() -> str:

@@ -9,11 +9,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from uuid import UUID
 
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
 
+from inferq_core.ids import JobId, lowest_id
 from inferq_core.store.sql import read_clock
 
 PARTITIONED = ("jobs", "results")
@@ -55,15 +55,10 @@ def prepare(connection: Connection) -> None:
                 raise
 
 
-def _wanted(now: float) -> Iterator[tuple[str, str, UUID, UUID]]:
+def _wanted(now: float) -> Iterator[tuple[str, str, JobId, JobId]]:
     """Name, parent, lowest id and the id after the highest of each partition that should exist."""
     this_week = int(now // WINDOW_S)
     for window in range(this_week, this_week + WINDOWS_AHEAD + 1):
         start, stop = window * WINDOW_S, (window + 1) * WINDOW_S
         for parent in PARTITIONED:
-            yield f"{parent}_{datetime.fromtimestamp(start, UTC):%Y%m%d}", parent, _lowest_id(start), _lowest_id(stop)
-
-
-def _lowest_id(at: int) -> UUID:
-    """The smallest UUID of version 7 that could be made at `at` seconds; its version bits do not matter here."""
-    return UUID(int=(at * 1000) << 80)
+            yield f"{parent}_{datetime.fromtimestamp(start, UTC):%Y%m%d}", parent, lowest_id(start), lowest_id(stop)

@@ -165,6 +165,56 @@ class JobView:
 
 
 @dataclass(frozen=True, slots=True)
+class Holding:
+    """The claim that holds an unfinished job now."""
+
+    batch_id: BatchId
+    worker: str
+    claimed_at: float
+    lease_until: float
+
+
+@dataclass(frozen=True, slots=True)
+class JobLife:
+    """All that is known of one job, but its inputs. `feedback` is the whole history, oldest first."""
+
+    view: JobView
+    deadline_at: float | None
+    idempotency_key: str | None
+    routing_key: str | None
+    published_at: float | None  # of the newest message; None once the job has ended
+    republished: int  # times in a row that its message was lost
+    holding: Holding | None
+    result: StoredResult | None
+    feedback: Sequence[FeedbackRecord]
+
+
+@dataclass(frozen=True, slots=True)
+class JobRow:
+    """A job in a list."""
+
+    id: JobId
+    state: State
+    model: str
+    version: int | None  # the version that answered
+    priority: Priority
+    queue: str
+    n_rows: int
+    attempts: int
+    created_at: float
+    completed_at: float | None
+    error_code: ErrorCode | None
+
+
+@dataclass(frozen=True, slots=True)
+class JobPage:
+    """Some jobs, the newest first. `reached`: ask for those before it to go on; None when there are no more."""
+
+    jobs: Sequence[JobRow]
+    reached: JobId | None
+
+
+@dataclass(frozen=True, slots=True)
 class Recovered:
     """What became of the jobs of a batch that died."""
 
@@ -263,6 +313,41 @@ class BacklogGroup:
 
 
 @dataclass(frozen=True, slots=True)
+class TableStats:
+    """How large a table is, its partitions and indexes included."""
+
+    name: str
+    rows: int
+    exact: bool  # the rows were counted; else estimated
+    bytes: int | None  # None: the database cannot tell quickly
+
+
+@dataclass(frozen=True, slots=True)
+class QueueBacklog:
+    """Unfinished jobs of one queue."""
+
+    queue: str
+    queued_jobs: int
+    queued_rows: int
+    running_jobs: int
+    oldest_seconds: float | None  # how long the oldest queued job has waited
+
+
+@dataclass(frozen=True, slots=True)
+class StoreStats:
+    """How much is in the store. `jobs`: by state; those that succeeded are estimated when `results` is."""
+
+    dialect: str  # "sqlite" or "postgresql"
+    server: str  # version of the database
+    schema: str  # the newest migration it has
+    store_id: str
+    bytes: int  # of the whole database
+    tables: Sequence[TableStats]
+    jobs: Mapping[State, int]
+    backlog: Sequence[QueueBacklog]
+
+
+@dataclass(frozen=True, slots=True)
 class BatchView:
     """The log row of a batch."""
 
@@ -273,7 +358,7 @@ class BatchView:
     claimed_at: float
     finished_at: float | None  # None: it runs, or its process died and nobody has noticed yet
     predict_seconds: float | None
-    outcome: str | None  # completed, released, lost or expired
+    outcome: str | None  # completed, released, lost, expired or cancelled
 
 
 @dataclass(frozen=True, slots=True)

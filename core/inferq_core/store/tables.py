@@ -24,7 +24,7 @@ from sqlalchemy import (
 )
 
 # The newest migration. Revisions are numbers in order, so that "older than" can be told without alembic.
-SCHEMA_REVISION = "0002"
+SCHEMA_REVISION = "0003"
 
 metadata = MetaData(
     naming_convention={
@@ -95,7 +95,7 @@ Index(
     sqlite_where=text("deadline_at IS NOT NULL"),
 )
 
-# `n_open`: jobs that the batch still holds. `outcome`: completed, released, lost or expired.
+# `n_open`: jobs that the batch still holds. `outcome`: completed, released, lost, expired or cancelled.
 batches = Table(
     "batches",
     metadata,
@@ -139,6 +139,15 @@ results = Table(
     Column("predicted_at", Double),
     Column("completed_at", Double, nullable=False),
     postgresql_partition_by="RANGE (id)",
+)
+
+# For whoever looks for what went wrong; the jobs that went well, nearly all, cost it nothing.
+NOT_SUCCEEDED = "state <> 'succeeded'"
+Index(
+    "ix_results_not_succeeded",
+    results.c.id,
+    postgresql_where=text(NOT_SUCCEEDED),
+    sqlite_where=text(NOT_SUCCEEDED),
 )
 
 idempotency_keys = Table(

@@ -1,22 +1,39 @@
-"""`inferq result`."""
+"""`inferq result` and `inferq jobs`: what became of jobs, and taking them back."""
 
 from __future__ import annotations
 
+import time
 from contextlib import closing
 from typing import Annotated, Any
 
 import typer
+from typer import echo
 
 from inferq import Client, State, WaitTimeout
-from inferq.cli.options import AsJson, Wait
-from inferq.cli.output import ExitCode, exit_with, print_fields, result_fields
+from inferq.cli.options import AsJson, AsJsonLines, Wait, examples
+from inferq.cli.output import ExitCode, exit_with, print_fields, print_json, print_table, result_fields
+from inferq.cli.timeline import Moment, timeline
+from inferq.cli.times import duration, iso, parse_since
+from inferq_core.errors import UnknownJob
+from inferq_core.ids import JobId, parse_job_id
 from inferq_core.settings import load_settings
 from inferq_core.store import open_store
-from inferq_core.store.records import JobView
+from inferq_core.store.records import JobLife, JobRow, JobView
+
+# Log entries that one job's timeline shows.
+MAX_ENTRIES = 200
+STATES = ", ".join(State)
+
+jobs = typer.Typer(
+    help="List jobs, look at one job's life, take jobs back.",
+    no_args_is_help=True,
+    epilog=examples("inferq jobs list --state failed --since 1h", "inferq jobs show 01978a2e-…"),
+)
 
 
 def add_to(app: typer.Typer) -> None:
     app.command(epilog="Example: inferq result 01978a2e-… --wait 10 --json")(result)
+    app.add_typer(jobs, name="jobs")
 
 
 def result(
@@ -37,6 +54,119 @@ def result(
         exit_with(ExitCode.DONE if ended.state is State.SUCCEEDED else ExitCode.FAILED)
 
 
+@jobs.command(
+    "list",
+    epilog=examples(
+        "inferq jobs list",
+        "inferq jobs list --model digits --state failed --since 2h",
+        "inferq jobs list --limit 500 --json",
+    ),
+)
+def list_jobs(
+    *,
+    model: Annotated[str | None, typer.Option(help="Only of this model.")] = None,
+    state: Annotated[State | None, typer.Option(metavar="STATE", help=f"Only in this state: {STATES}.")] = None,
+    since: Annotated[
+        str | None,
+        typer.Option(metavar="WHEN", help="Only since then: 30m, 2h or 7d ago, or a time in UTC, 2026-01-31T12:00."),
+    ] = None,
+    before: Annotated[
+        str | None, typer.Option(metavar="ID", help="Only older than this job; the last id of a list goes on with it.")
+    ] = None,
+    limit: Annotated[int, typer.Option(min=1, max=10_000, help="At most so many.")] = 50,
+    as_json: AsJsonLines = False,
+) -> None:
+    """List jobs, the newest first.
+
+    It is quick however many jobs there are: of those that do not match it looks at the newest 50,000 and says so.
+    """
+    earliest = None if since is None else parse_since(since, time.time())
+    with closing(open_store(load_settings())) as store:
+        if model is not None:
+            store.model(model)
+        page = store.newest(
+            model=model, state=state, since=earliest, before=None if before is None else _id(before), limit=limit
+        )
+        now = store.now()
+    if as_json:
+        for job in page.jobs:
+            print_json(_listed(job))
+    elif page.jobs:
+        print_table(
+            ("ID", "STATE", "MODEL", "ROWS", "PRIORITY", "AGE", "TOOK", ""), [_cells(job, now) for job in page.jobs]
+        )
+    else:
+        echo("no jobs", err=True)
+    if page.reached is not None and len(page.jobs) < limit:
+        echo(f"inferq: stopped looking at job {page.reached}; --before {page.reached} goes on", err=True)
+
+
+@jobs.command(
+    epilog=examples(
+        "inferq jobs show 01978a2e-8a4b-7c1d-9e2f-5a6b7c8d9e0f",
+        "inferq jobs show 01978a2e-8a4b-7c1d-9e2f-5a6b7c8d9e0f --inputs --json",
+    )
+)
+def show(
+    job_id: Annotated[str, typer.Argument(metavar="ID", help="The id that submit printed.")],
+    *,
+    inputs: Annotated[bool, typer.Option("--inputs", help="Show the rows too.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Show one job's life: when it was accepted, claimed, predicted and stored, what was logged, what was true."""
+    with closing(open_store(load_settings())) as store:
+        life = store.life(_id(job_id))
+        logs = [entry for _, entry in store.read(job_id=life.view.id, limit=MAX_ENTRIES)]
+        rows = store.inputs(life.view.id) if inputs else None
+    moments = timeline(life, logs)
+    fields = _described(life) | ({"inputs": rows} if inputs else {})
+    if as_json:
+        print_json(fields | {"timeline": [_moment(moment, life.view.created_at) for moment in moments]})
+        return
+    print_fields(fields, as_json=False)
+    echo()
+    for moment in moments:
+        after = f"+{duration(moment.at - life.view.created_at)}"
+        echo(f"{iso(moment.at)}  {after:>12}  {moment.event:12}  {moment.detail}".rstrip())
+
+
+@jobs.command(
+    epilog=examples(
+        "inferq jobs cancel 01978a2e-8a4b-7c1d-9e2f-5a6b7c8d9e0f",
+        "inferq jobs cancel $(inferq jobs list --state queued --model digits --json | jq -r .id)",
+    )
+)
+def cancel(
+    job_ids: Annotated[list[str], typer.Argument(metavar="ID…", help="Ids that submit printed.")],
+    as_json: AsJsonLines = False,
+) -> None:
+    """Take jobs back. Queued ones never run; the answers of running ones are dropped.
+
+    Jobs that have ended stay as they are, and the exit code is 1 then. An unknown id cancels nothing.
+    """
+    settings = load_settings()
+    with closing(open_store(settings)) as store, Client(settings, store=store) as client:
+        ids = list(dict.fromkeys(client.job(job_id).id for job_id in job_ids))
+        before = client.cancel_many(ids)
+    for job_id in ids:
+        state = before[job_id]
+        if as_json:
+            print_json({"id": job_id, "cancelled": not state.terminal, "before": state})
+        elif state.terminal:
+            echo(f"{job_id}  {state} already")
+        else:
+            echo(f"{job_id}  cancelled, was {state}")
+    late = any(state.terminal and state is not State.CANCELLED for state in before.values())
+    exit_with(ExitCode.FAILED if late else ExitCode.DONE)
+
+
+def _id(text: str) -> JobId:
+    job_id = parse_job_id(text)
+    if job_id is None:
+        raise UnknownJob(f"{text!r} is not the id of a job: ids are UUIDs, as submit printed them")
+    return job_id
+
+
 def _unfinished(view: JobView) -> dict[str, Any]:
     return {
         "model": view.model,
@@ -45,3 +175,53 @@ def _unfinished(view: JobView) -> dict[str, Any]:
         "priority": view.priority.label,
         "attempts": view.attempts,
     }
+
+
+def _listed(job: JobRow) -> dict[str, Any]:
+    fields = {
+        "id": job.id,
+        "state": job.state,
+        "model": job.model,
+        "version": job.version,
+        "rows": job.n_rows,
+        "queue": job.queue,
+        "priority": job.priority.label,
+        "attempts": job.attempts,
+        "created_at": iso(job.created_at),
+        "completed_at": None if job.completed_at is None else iso(job.completed_at),
+        "error_code": job.error_code,
+    }
+    return {name: value for name, value in fields.items() if value is not None}
+
+
+def _cells(job: JobRow, now: float) -> tuple[str, ...]:
+    took = "" if job.completed_at is None else duration(job.completed_at - job.created_at)
+    model = job.model if job.version is None else f"{job.model} {job.version}"
+    age = duration(max(now - job.created_at, 0.0))
+    return (job.id, job.state, model, str(job.n_rows), job.priority.label, age, took, job.error_code or "")
+
+
+def _described(life: JobLife) -> dict[str, Any]:
+    view, ended = life.view, life.result
+    fields: dict[str, Any] = {
+        "id": view.id,
+        "state": view.state,
+        **_unfinished(view),
+        "method": view.method,
+        "asked_for": view.version,
+        "version": None if ended is None else ended.version,
+        "variant": None if ended is None else ended.variant,
+        "outputs": None if ended is None else ended.outputs,
+        "error_code": None if ended is None else ended.error_code,
+        "error_message": None if ended is None else ended.error_message,
+        "lease_until": None if life.holding is None else iso(life.holding.lease_until),
+        "idempotency_key": life.idempotency_key,
+        "routing_key": life.routing_key,
+        "metadata": view.metadata,
+    }
+    return {name: value for name, value in fields.items() if value is not None}
+
+
+def _moment(moment: Moment, start: float) -> dict[str, Any]:
+    fields = {"at": iso(moment.at), "after": round(moment.at - start, 6), "event": moment.event}
+    return fields | ({"detail": moment.detail} if moment.detail else {})

@@ -14,7 +14,7 @@ from typing import Annotated, NoReturn
 import typer
 from typer import echo
 
-from inferq.cli import feedback, jobs, logs, models, services, submit
+from inferq.cli import doctor, feedback, jobs, logs, models, services, stats, submit
 from inferq.cli.output import ExitCode, configure_messages, fail
 
 app = typer.Typer(
@@ -28,9 +28,11 @@ app = typer.Typer(
 submit.add_to(app)
 jobs.add_to(app)
 logs.add_to(app)
+doctor.add_to(app)
 services.add_to(app)
 app.add_typer(models.app, name="models")
 app.add_typer(feedback.app, name="feedback")
+stats.add_to(services.database)
 app.add_typer(services.database, name="db")
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from enum import IntEnum
 from typing import Any, NoReturn
@@ -116,6 +116,20 @@ def print_fields(fields: Mapping[str, Any], *, as_json: bool) -> None:
     for name, value in fields.items():
         shown = orjson.dumps(value).decode() if isinstance(value, list | dict) else value
         echo(f"{name:14} {shown}")
+
+
+# What a number begins with, an estimate and a missing one included.
+_NUMERIC = {*"0123456789~-", ""}
+
+
+def print_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Columns as wide as what is in them, numbers to the right, a line for each row."""
+    columns = list(zip(head, *rows, strict=True))
+    widths = [max(map(len, column)) for column in columns]
+    aligns = [">" if all(cell[:1] in _NUMERIC for cell in column[1:]) else "<" for column in columns]
+    for cells in (head, *rows):
+        line = "  ".join(f"{cell:{align}{width}}" for cell, align, width in zip(cells, aligns, widths, strict=True))
+        echo(line.rstrip())
 
 
 def result_fields(result: Result) -> dict[str, Any]:

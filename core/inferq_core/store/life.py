@@ -1,0 +1,81 @@
+"""All that is known of one job, for people who ask what became of it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+from sqlalchemy import RowMapping, Select, select
+
+from inferq_core.ids import BatchId, JobId
+from inferq_core.store.jobs import canonical, stored_result, unknown_job, view_of, view_query
+from inferq_core.store.part import Part
+from inferq_core.store.records import FeedbackRecord, Holding, JobLife, StoredResult
+from inferq_core.store.tables import batches, feedback, jobs, pending, results
+
+# Goes before the names of the columns of `results`, of which `jobs` has some too.
+RESULT = "result_"
+
+
+class LifePart(Part):
+    """See `contract.Jobs.life` and `contract.Jobs.inputs`."""
+
+    def life(self, job_id: JobId) -> JobLife:
+        known = canonical(job_id)
+        row = self._database.read(lambda connection: connection.execute(_life(known)).mappings().one_or_none())
+        if row is None:
+            raise unknown_job(job_id)
+        history = select(feedback).where(feedback.c.job_id == known).order_by(feedback.c.id)
+        truths = self._database.read(lambda connection: connection.execute(history).all())
+        return JobLife(
+            view=view_of(row),
+            deadline_at=row["deadline_at"],
+            idempotency_key=row["idempotency_key"],
+            routing_key=row["routing_key"],
+            published_at=row["published_at"],
+            republished=row["republished"] or 0,
+            holding=_holding(row),
+            result=_result(row),
+            feedback=[FeedbackRecord(known, orjson.loads(truth.actual), truth.created_at) for truth in truths],
+        )
+
+    def inputs(self, job_id: JobId) -> Any:
+        known = canonical(job_id)
+        text = self._database.read(
+            lambda connection: connection.scalar(select(jobs.c.inputs).where(jobs.c.id == known))
+        )
+        if text is None:
+            raise unknown_job(job_id)
+        return orjson.loads(text)
+
+
+def _life(job_id: JobId) -> Select[Any]:
+    """All in one statement: a job that moves to the results between two would be seen in neither."""
+    return (
+        view_query(job_id)
+        .add_columns(
+            jobs.c.deadline_at,
+            jobs.c.idempotency_key,
+            jobs.c.routing_key,
+            pending.c.published_at,
+            pending.c.republished,
+            batches.c.id.label("batch_id"),
+            batches.c.worker,
+            batches.c.claimed_at,
+            batches.c.lease_until,
+            *(column.label(RESULT + column.name) for column in results.c),
+        )
+        .outerjoin(batches, batches.c.id == pending.c.batch_id)
+    )
+
+
+def _holding(row: RowMapping) -> Holding | None:
+    if row["batch_id"] is None:
+        return None
+    return Holding(BatchId(row["batch_id"]), row["worker"], row["claimed_at"], row["lease_until"])
+
+
+def _result(row: RowMapping) -> StoredResult | None:
+    if row[f"{RESULT}id"] is None:
+        return None
+    return stored_result({column.name: row[RESULT + column.name] for column in results.c})

@@ -1,0 +1,123 @@
+"""The newest jobs, without reading the old ones.
+
+Ids are UUIDs of version 7, so their order is that of time: both tables are walked from their end along an index, in
+windows, and what does not match is dropped here. However many jobs there are, no more than LOOK_AT are looked at.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from sqlalchemy import Connection, Row, Select, func, literal, literal_column, select, text, union_all
+
+from inferq_core.ids import JobId, lowest_id
+from inferq_core.states import ErrorCode, Priority, State
+from inferq_core.store.jobs import UNFINISHED
+from inferq_core.store.part import Part
+from inferq_core.store.records import JobPage, JobRow
+from inferq_core.store.sql import one_of
+from inferq_core.store.tables import NOT_SUCCEEDED, jobs, pending, results
+
+# Rows that one question reads: the first, and what growing ends at while few of them match.
+FIRST_WINDOW, LAST_WINDOW = 200, 5_000
+# Rows after which a list ends and says so: about a second on SQLite, a tenth of it on PostgreSQL.
+LOOK_AT = 50_000
+
+
+class ListingPart(Part):
+    """See `contract.Jobs.newest`."""
+
+    def newest(
+        self,
+        *,
+        model: str | None = None,
+        state: State | None = None,
+        since: float | None = None,
+        before: JobId | None = None,
+        limit: int = 50,
+    ) -> JobPage:
+        window = max(limit, FIRST_WINDOW) if model or state else limit
+        found: list[JobId] = []
+        looked_at = 0
+        cursor: JobId | None = before
+        while True:
+            rows = self._window(state, since, cursor, window)
+            for row in rows:
+                cursor = JobId(row.id)
+                if model in (None, row.model) and state in (None, row.state):
+                    found.append(cursor)
+                    if len(found) == limit:
+                        return self._page(found, reached=cursor)
+            looked_at += len(rows)
+            if len(rows) < window:
+                return self._page(found, reached=None)
+            if looked_at >= LOOK_AT:
+                return self._page(found, reached=cursor)
+            window = min(4 * window, LAST_WINDOW)
+
+    def _window(self, state: State | None, since: float | None, cursor: JobId | None, n: int) -> Sequence[Row[Any]]:
+        """The next `n` rows, the newest first. One statement: a job that moves meanwhile is seen in one place."""
+        parts = list(_sources(state, since, cursor, n))
+        query = union_all(*parts).order_by(literal_column("id").desc()).limit(n)
+        return self._database.read(lambda connection: connection.execute(query).all())
+
+    def _page(self, job_ids: Sequence[JobId], *, reached: JobId | None) -> JobPage:
+        rows = self._database.read(lambda connection: connection.execute(_rows(connection, job_ids)).all())
+        return JobPage(tuple(_job_row(row) for row in rows), reached)
+
+
+def _sources(state: State | None, since: float | None, cursor: JobId | None, n: int) -> Iterator[Select[Any]]:
+    """The tables that can hold jobs of this state, each cut to what a window can need."""
+    if state is None or not state.terminal:
+        yield _cut(select(pending.c.id, pending.c.model, UNFINISHED.label("state")), pending.c.id, since, cursor, n)
+    if state is None or state.terminal:
+        query = select(results.c.id, results.c.model, results.c.state)
+        if state not in (None, State.SUCCEEDED):
+            query = query.where(text(NOT_SUCCEEDED))  # so that its small index is walked
+        yield _cut(query, results.c.id, since, cursor, n)
+
+
+def _cut(query: Select[Any], key: Any, since: float | None, cursor: JobId | None, n: int) -> Select[Any]:
+    if since is not None:
+        query = query.where(key >= lowest_id(since))
+    if cursor is not None:
+        query = query.where(key < cursor)
+    return select(query.order_by(key.desc()).limit(n).subquery())
+
+
+def _rows(connection: Connection, job_ids: Sequence[JobId]) -> Select[Any]:
+    return (
+        select(
+            jobs.c.id,
+            jobs.c.model,
+            jobs.c.priority,
+            jobs.c.queue,
+            jobs.c.n_rows,
+            jobs.c.created_at,
+            func.coalesce(results.c.state, UNFINISHED).label("state"),
+            results.c.version,
+            results.c.error_code,
+            results.c.completed_at,
+            func.coalesce(results.c.attempt, pending.c.attempts, literal(0)).label("attempts"),
+        )
+        .select_from(jobs.outerjoin(pending, pending.c.id == jobs.c.id).outerjoin(results, results.c.id == jobs.c.id))
+        .where(one_of(connection, jobs.c.id, job_ids))
+        .order_by(jobs.c.id.desc())
+    )
+
+
+def _job_row(row: Row[Any]) -> JobRow:
+    return JobRow(
+        id=JobId(row.id),
+        state=State(row.state),
+        model=row.model,
+        version=row.version,
+        priority=Priority(row.priority),
+        queue=row.queue,
+        n_rows=row.n_rows,
+        attempts=row.attempts,
+        created_at=row.created_at,
+        completed_at=row.completed_at,
+        error_code=None if row.error_code is None else ErrorCode(row.error_code),
+    )
