@@ -21,7 +21,7 @@ from inferq_core.store.tables import NOT_SUCCEEDED, jobs, pending, results
 
 # Rows that one question reads: the first, and what growing ends at while few of them match.
 FIRST_WINDOW, LAST_WINDOW = 200, 5_000
-# Rows after which a list ends and says so: about a second on SQLite, a tenth of it on PostgreSQL.
+# Rows after which a list ends and says so: half a second on either database.
 LOOK_AT = 50_000
 
 
