@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from inferq_core.errors import JobFailed
-from inferq_core.ids import BatchId, JobId
+from inferq_core.errors import JobFailed, UnknownJob
+from inferq_core.ids import BatchId, JobId, parse_job_id
 from inferq_core.states import ErrorCode, State
 from inferq_core.store.records import StoredResult
 
@@ -48,13 +48,31 @@ class Result:
         raise JobFailed(self.id, code, self.error_message or f"the job is {self.state}")
 
 
-class Job:
-    """A handle to one job; cheap, safe for threads, and equal to another handle with the same id."""
+class Handle:
+    """What stands for one job; equal to any other handle with the same id."""
 
-    __slots__ = ("_client", "_result", "id")
+    __slots__ = ("id",)
+
+    def __init__(self, job_id: JobId) -> None:
+        self.id = job_id
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Handle) and other.id == self.id
+
+    def __hash__(self) -> int:
+        return hash(self.id)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.id!r})"
+
+
+class Job(Handle):
+    """A handle to one job; cheap and safe for threads."""
+
+    __slots__ = ("_client", "_result")
 
     def __init__(self, client: Client, job_id: JobId, result: Result | None = None) -> None:
-        self.id = job_id
+        super().__init__(job_id)
         self._client = client
         self._result = result
 
@@ -74,14 +92,14 @@ class Job:
             self._result = self._client.result(self.id, timeout=timeout)
         return self._result.raise_for_state()
 
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Job) and other.id == self.id
 
-    def __hash__(self) -> int:
-        return hash(self.id)
-
-    def __repr__(self) -> str:
-        return f"Job({self.id!r})"
+def id_of(job: Handle | str) -> JobId:
+    """The id as the store spells it. Raises UnknownJob for what is no id at all."""
+    job_id = job.id if isinstance(job, Handle) else job
+    known = parse_job_id(job_id)
+    if known is None:
+        raise UnknownJob(f"{job_id!r} is not the id of a job: ids are UUIDs, as submit returned them")
+    return known
 
 
 def result_of(stored: StoredResult) -> Result:
