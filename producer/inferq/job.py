@@ -1,4 +1,4 @@
-"""A job as its caller holds it, and what came out of it."""
+"""A job as its callers hold it, and what came out of it."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from inferq_core.states import ErrorCode, State
 from inferq_core.store.records import StoredResult
 
 if TYPE_CHECKING:
+    from inferq.aio import AsyncClient
     from inferq.client import Client
 
 
@@ -90,6 +91,33 @@ class Job(Handle):
         """
         if self._result is None:
             self._result = self._client.result(self.id, timeout=timeout)
+        return self._result.raise_for_state()
+
+
+class AsyncJob(Handle):
+    """A handle to one job; cheap, and equal to any other handle with the same id."""
+
+    __slots__ = ("_client", "_result")
+
+    def __init__(self, client: AsyncClient, job_id: JobId, result: Result | None = None) -> None:
+        super().__init__(job_id)
+        self._client = client
+        self._result = result
+
+    async def state(self) -> State:
+        """The true state now. Raises UnknownJob for an id that was never issued."""
+        if self._result is not None:
+            return self._result.state
+        return await self._client.state(self.id)
+
+    async def result(self, timeout: float | None = None) -> Result:  # noqa: ASYNC109  # as in Client
+        """Wait at most `timeout` seconds (None: without end) for the result of a job that succeeded.
+
+        Raises JobFailed when it ended otherwise, WaitTimeout when it did not end in time, UnknownJob for an id that was
+        never issued. Cancelling it leaves the job alone.
+        """
+        if self._result is None:
+            self._result = await self._client.result(self.id, timeout=timeout)
         return self._result.raise_for_state()
 
 
