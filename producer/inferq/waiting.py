@@ -124,10 +124,14 @@ class Waiter:
         return wait.take(list(self._store.results(ids).values()))
 
     def rest(self, wait: Wait, deadline: float | None = None) -> None:
-        """Wait until the next poll, the deadline or a notification, whichever is first."""
-        until = wait.poll_at if deadline is None else min(wait.poll_at, deadline)
-        self._listen()
-        wait.woken.wait(max(until - time.monotonic(), 0.0))
+        """Until the next poll, the deadline or until somebody wakes it; look afterwards, so that nothing is missed."""
+        pause = None
+        if wait.outstanding:
+            self._listen()
+            until = wait.poll_at if deadline is None else min(wait.poll_at, deadline)
+            pause = max(until - time.monotonic(), 0.0)
+        wait.woken.wait(pause)
+        wait.woken.clear()
 
     def close(self) -> None:
         if self._subscribing is not None:
@@ -142,7 +146,6 @@ class Waiter:
             self.rest(wait, deadline)
 
     def _announced(self, wait: Wait) -> list[StoredResult]:
-        wait.woken.clear()
         results = wait.take(_drain(wait.arrived))
         ended = [job_id for job_id in _drain(wait.ended) if job_id in wait.outstanding]
         return results + (self.read(wait, ended) if ended else [])

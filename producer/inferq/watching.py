@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from typing import TypeAlias
 
 from inferq.waiting import POLL_WINDOW, Wait, Waiter
@@ -58,7 +60,7 @@ class Watch:
 
     def stop(self, reason: Exception) -> None:
         """End all waits with `reason`, and the thread soon."""
-        self._deliver(dict.fromkeys(self._arrivals, reason))
+        self._fail(reason)
         self._stopping = True
         self._wait.woken.set()
 
@@ -72,28 +74,26 @@ class Watch:
             for arrival in self._arrivals.pop(job_id, ()):
                 arrival(job_id, ending)
 
+    def _fail(self, reason: Exception) -> None:
+        self._changes.extend((job_id, False) for job_id in self._arrivals)
+        self._deliver(dict.fromkeys(self._arrivals, reason))
+
     def _run(self) -> None:
-        with self._waiter.attending(self._wait):
+        with self._waiter.attending(self._wait), suppress(RuntimeError):  # the loop was closed: nobody waits any more
             while not self._stopping:
-                endings = self._endings()
-                if endings:
-                    try:
-                        self._loop.call_soon_threadsafe(self._deliver, endings)
-                    except RuntimeError:  # the loop was closed: nobody waits any more
-                        return
-                if self._wait.outstanding:
-                    self._waiter.rest(self._wait)
+                try:
+                    endings = self._endings()
+                except Exception as error:  # noqa: BLE001  # handed to all who wait, as each would have met it
+                    self._wait.outstanding.clear()
+                    self._loop.call_soon_threadsafe(self._fail, error)
                 else:
-                    self._wait.woken.wait()
+                    if endings:
+                        self._loop.call_soon_threadsafe(self._deliver, endings)
+                self._waiter.rest(self._wait)
 
     def _endings(self) -> dict[JobId, Ending]:
-        endings: dict[JobId, Ending] = {}
-        try:
-            endings.update((result.id, result) for result in self._waiter.look(self._wait))
-            endings.update(self._first_look(self._enter()))
-        except Exception as error:  # noqa: BLE001  # handed to all who wait, as each would have met it
-            endings.update(dict.fromkeys(self._wait.outstanding, error))
-            self._wait.outstanding.clear()
+        endings = self._first_look(self._enter())
+        endings.update((result.id, result) for result in self._waiter.look(self._wait))
         return endings
 
     def _enter(self) -> list[JobId]:
@@ -110,15 +110,24 @@ class Watch:
 
     def _first_look(self, entered: Sequence[JobId]) -> dict[JobId, Ending]:
         endings: dict[JobId, Ending] = {}
+        if not entered:
+            return endings
+        started = time.monotonic()
+        are_all = len(entered) == len(self._wait.outstanding)
         for start in range(0, len(entered), POLL_WINDOW):
-            window = entered[start : start + POLL_WINDOW]
-            endings.update((result.id, result) for result in self._waiter.read(self._wait, window))
-            open_ids = [job_id for job_id in window if job_id not in endings]
-            known = self._store.states(open_ids)
-            for job_id in open_ids:
-                if job_id not in known:
-                    self._wait.outstanding.pop(job_id, None)
-                    endings[job_id] = unknown_job(job_id)
-        if entered:
+            endings.update(self._first_look_at(entered[start : start + POLL_WINDOW]))
+        if are_all:
+            self._wait.polled(time.monotonic() - started, found=True)
+        else:
             self._wait.hurry()
+        return endings
+
+    def _first_look_at(self, window: Sequence[JobId]) -> dict[JobId, Ending]:
+        endings: dict[JobId, Ending] = {result.id: result for result in self._waiter.read(self._wait, window)}
+        unfinished = [job_id for job_id in window if job_id not in endings]
+        known = self._store.states(unfinished)
+        for job_id in unfinished:
+            if job_id not in known:
+                del self._wait.outstanding[job_id]
+                endings[job_id] = unknown_job(job_id)
         return endings
