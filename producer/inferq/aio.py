@@ -17,7 +17,7 @@ import functools
 import threading
 from collections.abc import AsyncGenerator, AsyncIterable, Callable, Coroutine, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from types import TracebackType
 from typing import Any, Concatenate, ParamSpec, Self, TypeVar, Unpack
 
@@ -139,13 +139,15 @@ class AsyncClient:
 
         watch = await self._watching()
         watch.add([known], arrival)
+        ending: Ending | None = None
         try:
-            async with asyncio.timeout(timeout):
-                ending = await ended
-        except TimeoutError:
-            return await self._in_thread(_last_look, known, timeout)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(timeout):
+                    ending = await ended
         finally:
             watch.discard([known], arrival)
+        if ending is None:
+            return await self._in_thread(_last_look, known, timeout)
         if isinstance(ending, Exception):
             raise ending
         return result_of(ending)
