@@ -10,7 +10,7 @@ import orjson
 
 from inferq_core.errors import ArtifactRejected, InvalidInput, UnknownModel, UnknownVersion
 from inferq_core.states import ErrorCode, Method, State
-from inferq_core.store.records import ClaimedJob, Outcome, VersionRecord
+from inferq_core.store.records import BatchLog, Claim, ClaimedJob, Outcome, VersionRecord
 from inferq_models.catalog import Catalog
 from inferq_models.loader import LoadedModel
 from inferq_models.routing import route
@@ -26,6 +26,14 @@ class _Group:
     version: VersionRecord
     variant: str
     method: Method
+
+
+def predict_claim(claim: Claim, catalog: Catalog) -> tuple[list[Outcome], BatchLog]:
+    """The outcomes of the claimed jobs, and the log row of their batch, as `Batches.complete` takes them."""
+    started = time.monotonic()
+    outcomes = predict_batch(claim.jobs, catalog)
+    seconds = time.monotonic() - started
+    return outcomes, BatchLog(len(claim.jobs), sum(job.n_rows for job in claim.jobs), seconds)
 
 
 def predict_batch(

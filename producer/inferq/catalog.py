@@ -55,6 +55,11 @@ class Catalog:
         with self._lock:
             return self._limits[model]
 
+    def forget(self) -> None:
+        """Ask the store again: the registry has just changed."""
+        with self._lock:
+            self._targets.clear()
+
     def _read(self, model: str, reference: str | None) -> Target:
         record = self._store.model(model)
         version = self._store.version(model, reference)

@@ -2,30 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import timedelta
 from types import TracebackType
-from typing import Any, Self, Unpack
+from typing import Any, Self, TypeAlias, Unpack
 
 from inferq.bulk import chunks, items_of
 from inferq.catalog import Catalog, Target
 from inferq.commit import GroupCommit
-from inferq.intake import Intake
-from inferq.job import Job, Result, result_of
+from inferq.intake import Doorbell, Intake
+from inferq.job import Handle, Job, Result, id_of, result_of
 from inferq.options import ManyOptions, SubmitOptions, check_options, is_text, payload_digest
 from inferq.waiting import POLL_WINDOW, Waiter
 from inferq_core.broker import Publisher
 from inferq_core.errors import InvalidInput, SettingsError, UnknownJob, WaitTimeout
-from inferq_core.ids import JobId, new_job_id, parse_job_id, routing_hash
+from inferq_core.ids import JobId, new_job_id, routing_hash
 from inferq_core.notify import Notifier
 from inferq_core.settings import Settings, load_settings
 from inferq_core.states import Method, Priority, State
 from inferq_core.store import open_store
 from inferq_core.store.contract import Store
-from inferq_core.store.records import NewJob
+from inferq_core.store.records import NewJob, StoredResult
 
 # Jobs of concurrent submits that share one transaction.
 GROUP_JOBS = 500
+
+# One call of `submit`: model, rows, options.
+Request: TypeAlias = tuple[str, Any, SubmitOptions]
 
 
 class Client:
@@ -42,7 +45,7 @@ class Client:
         self.settings = settings or load_settings(**overrides)
         self._owns_store = store is None
         self._store = open_store(self.settings) if store is None else store
-        self._publisher = Publisher(self.settings.broker)
+        self._publisher = self._doorbell()
         self._catalog = Catalog(self._store, self.settings)
         self._waiter = Waiter(self._store, self.settings.broker)
         self._notifier = Notifier(self.settings.broker)
@@ -117,84 +120,112 @@ class Client:
 
         A chunk is accepted when it is full, or about 0.1 s old when the next item comes.
         """
-        for chunk in chunks(self._prepare_each(model, items, _many(options))):
-            for job_id in self._intake.accept(chunk):
+        for accepted in self._accept_each(model, items, options):
+            for job_id in accepted:
                 yield Job(self, job_id)
 
     def job(self, job_id: str) -> Job:
         """A handle for an id from anywhere. Raises UnknownJob when it is not an id at all; else ask its `state()`."""
-        return Job(self, _known_form(job_id))
+        return Job(self, id_of(job_id))
 
     def state(self, job_id: str) -> State:
         """The true state now. Raises UnknownJob for an id that was never issued."""
-        return self._store.state(_known_form(job_id))
+        return self._store.state(id_of(job_id))
 
     def result(self, job_id: str, timeout: float | None = 0) -> Result:
         """How the job ended, whether well or not (see `Result.raise_for_state`), waiting at most `timeout` seconds.
 
         Raises WaitTimeout when it has not ended by then (None: wait without end), UnknownJob for an id never issued.
         """
-        known = _known_form(job_id)
+        known = id_of(job_id)
         stored = self._store.result(known)
         if stored is None:
             stored = next(self._waiter.collect([known], timeout), None)
-        if stored is None:
-            state = self._store.state(known)
-            waited = f" after {timeout:g} s" if timeout else ""
-            raise WaitTimeout(f"job {known} is still {state}{waited}; it goes on, ask again later")
-        return result_of(stored)
+        return self._ended(known, stored, timeout)
 
-    def as_completed(self, jobs: Iterable[Job | str], timeout: float | None = None) -> Iterator[Job]:
+    def as_completed(self, jobs: Iterable[Handle | str], timeout: float | None = None) -> Iterator[Job]:
         """The jobs as they end, well or not, each once; their `result()` does not wait any more.
 
         Takes jobs and ids. Raises UnknownJob before anything else, and WaitTimeout when some have not ended
         `timeout` seconds after the start.
         """
-        ids = list(dict.fromkeys(_id_of(job) for job in jobs))
-        self._require_known(ids)
+        ids = self._known(jobs)
         left = len(ids)
         for stored in self._waiter.collect(ids, timeout):
             left -= 1
             yield Job(self, stored.id, result_of(stored))
         if left:
-            raise WaitTimeout(f"{left} of {len(ids)} jobs have not ended after {timeout:g} s; they go on")
+            raise some_unfinished(left, len(ids), timeout)
 
-    def cancel(self, job_id: str | Job) -> bool:
+    def cancel(self, job_id: str | Handle) -> bool:
         """Take a job back. True when it is cancelled now; False when it had ended before, and stays as it is.
 
         A queued job never runs. A running one is not interrupted: its worker finishes the batch and drops the answer.
         Whoever waits for the job gets a result with the state CANCELLED. Raises UnknownJob for an id never issued.
         """
-        return not self.cancel_many([job_id])[_id_of(job_id)].terminal
+        return not self.cancel_many([job_id])[id_of(job_id)].terminal
 
-    def cancel_many(self, jobs: Iterable[str | Job]) -> dict[JobId, State]:
+    def cancel_many(self, jobs: Iterable[str | Handle]) -> dict[JobId, State]:
         """`cancel` for many jobs at once. By id: the state in which each was found.
 
         Those that were QUEUED or RUNNING are cancelled now, the others had ended before. Raises UnknownJob, and cancels
         nothing, when one of the ids was never issued.
         """
-        before = dict(self._store.cancel([_id_of(job) for job in jobs]))
+        before = dict(self._store.cancel([id_of(job) for job in jobs]))
         self._notifier.notify(self._store.replies([job_id for job_id, state in before.items() if not state.terminal]))
         return before
 
-    def feedback(self, job_id: str | Job, actual: Any) -> None:
+    def feedback(self, job_id: str | Handle, actual: Any) -> None:
         """Post the ground truth of a job: one value for a job of one row, else one per row. The last one counts.
 
         Raises UnknownJob for an id never issued.
         """
         self.feedback_many([(job_id, actual)])
 
-    def feedback_many(self, feedback: Iterable[tuple[str | Job, Any]]) -> None:
+    def feedback_many(self, feedback: Iterable[tuple[str | Handle, Any]]) -> None:
         """`feedback` for many jobs in one transaction: all or none."""
-        self._store.add_feedback([(_id_of(job), actual) for job, actual in feedback])
+        self._store.add_feedback([(id_of(job), actual) for job, actual in feedback])
 
-    def _require_known(self, ids: list[JobId]) -> None:
+    def _doorbell(self) -> Doorbell:
+        return Publisher(self.settings.broker)
+
+    def _ended(self, job_id: JobId, stored: StoredResult | None, waited: float | None) -> Result:
+        """The result. Raises WaitTimeout when there is none."""
+        if stored is None:
+            state = self._store.state(job_id)
+            after = f" after {waited:g} s" if waited else ""
+            raise WaitTimeout(f"job {job_id} is still {state}{after}; it goes on, ask again later")
+        return result_of(stored)
+
+    def _known(self, jobs: Iterable[Handle | str]) -> list[JobId]:
+        """Their ids, each once. Raises UnknownJob."""
+        ids = list(dict.fromkeys(map(id_of, jobs)))
         for start in range(0, len(ids), POLL_WINDOW):
             window = ids[start : start + POLL_WINDOW]
             states = self._store.states(window)
             for job_id in window:
                 if job_id not in states:
                     raise UnknownJob(f"no job was ever issued with the id {job_id} in this store")
+        return ids
+
+    def _submit_each(self, requests: Sequence[Request]) -> list[JobId | Exception]:
+        """Several callers' `submit` at once: for each its job's id, or what was raised for it alone."""
+        answers: list[JobId | Exception] = []
+        prepared: dict[int, NewJob] = {}
+        for place, (model, rows, options) in enumerate(requests):
+            try:
+                prepared[place] = self._prepare(model, rows, options)
+                answers.append(prepared[place].id)
+            except Exception as error:  # noqa: BLE001  # handed to the caller whose request it is
+                answers.append(error)
+        for place, answer in zip(prepared, self._commit.run_each(list(prepared.values())), strict=True):
+            answers[place] = answer
+        return answers
+
+    def _accept_each(self, model: str, items: Any, options: ManyOptions, first: int = 0) -> Iterator[Sequence[JobId]]:
+        """The ids, chunk by chunk. `first` is the position of the first item for messages."""
+        for chunk in chunks(self._prepare_each(model, items, _many(options), first)):
+            yield self._intake.accept(chunk)
 
     def _prepare(self, model: str, rows: Any, options: SubmitOptions) -> NewJob:
         """The job, checked. Raises UnknownModel, UnknownVersion, InvalidInput."""
@@ -228,9 +259,9 @@ class Client:
             raise InvalidInput(f"model {model!r} has no method {options.method.value!r}; it has {offered}")
         return target
 
-    def _prepare_each(self, model: str, items: Any, options: SubmitOptions) -> Iterator[NewJob]:
+    def _prepare_each(self, model: str, items: Any, options: SubmitOptions, first: int = 0) -> Iterator[NewJob]:
         named = self._target(model, options).signature.named
-        for position, item in enumerate(items_of(items, named=named)):
+        for position, item in enumerate(items_of(items, named=named), start=first):
             try:
                 yield self._prepare(model, item, options)
             except InvalidInput as error:
@@ -242,12 +273,5 @@ def _many(options: ManyOptions) -> SubmitOptions:
     return check_options(**given)
 
 
-def _id_of(job: str | Job) -> JobId:
-    return _known_form(job.id if isinstance(job, Job) else job)
-
-
-def _known_form(job_id: str) -> JobId:
-    known = parse_job_id(job_id)
-    if known is None:
-        raise UnknownJob(f"{job_id!r} is not the id of a job: ids are UUIDs, as submit returned them")
-    return known
+def some_unfinished(left: int, total: int, timeout: float | None) -> WaitTimeout:
+    return WaitTimeout(f"{left} of {total} jobs have not ended after {timeout or 0:g} s; they go on")

@@ -52,31 +52,39 @@ class GroupCommit(Generic[Item, Answer]):
 
     def run(self, item: Item) -> Answer:
         """Flush `item`, together with others where possible. Raises what `flush` raised for it."""
-        entry: _Entry[Item, Answer] = _Entry(item)
-        with self._lock:
-            self._waiting.append(entry)
-            leads, self._led = not self._led, True
-        if not leads:
-            self._wait(entry)
-        if not entry.done:
-            self._lead()
-        if entry.error is not None:
-            raise entry.error
-        return entry.answer  # type: ignore[return-value]  # finish() set it
+        [answer] = self.run_each([item])
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
 
-    def _wait(self, entry: _Entry[Item, Answer]) -> None:
+    def run_each(self, items: Sequence[Item]) -> list[Answer | Exception]:
+        """Flush all items, together with those of others: for each its answer, or what `flush` raised for it."""
+        entries: list[_Entry[Item, Answer]] = [_Entry(item) for item in items]
+        if not entries:
+            return []
+        with self._lock:
+            self._waiting.extend(entries)
+            leads, self._led = not self._led, True
         try:
-            entry.wake.wait()
+            for entry in entries:
+                if not leads:
+                    entry.wake.wait()
+                leads = False
+                if not entry.done:
+                    self._lead()
         except BaseException:
-            # An interrupt (Ctrl-C) while waiting: the caller leaves. Its item may go out with the others, but it must
-            # not keep a lead that was just handed to it.
-            with self._lock:
-                if entry in self._waiting:
-                    self._waiting.remove(entry)
-                hands_on = entry.wake.is_set() and not entry.done
-            if hands_on:
-                self._hand_over()
+            self._leave(entries)
             raise
+        return [entry.error or entry.answer for entry in entries]  # type: ignore[misc]  # finish() set one of them
+
+    def _leave(self, entries: Sequence[_Entry[Item, Answer]]) -> None:
+        """An interrupt (Ctrl-C): the caller is gone. Its items may go out with the others, but it keeps no lead."""
+        with self._lock:
+            left = [entry for entry in entries if entry in self._waiting]
+            for entry in left:
+                self._waiting.remove(entry)
+        if any(entry.wake.is_set() for entry in left):  # woken and still waiting: the lead was just handed to it
+            self._hand_over()
 
     def _lead(self) -> None:
         with self._lock:

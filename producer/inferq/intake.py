@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from typing import Protocol
 
-from inferq_core.broker import Publisher
 from inferq_core.errors import BrokerUnavailable
 from inferq_core.ids import JobId
 from inferq_core.logging import get_logger
-from inferq_core.messages import Limits, group
+from inferq_core.messages import JobMessage, Limits, group
 from inferq_core.store.contract import Store
 from inferq_core.store.records import Accepted, NewJob, PendingRef
 
@@ -20,10 +20,19 @@ log = get_logger(__name__)
 BROKER_PAUSE = 5.0
 
 
+class Doorbell(Protocol):
+    """Tells the workers that jobs are there. A broker, mostly."""
+
+    def publish(self, messages: Sequence[JobMessage]) -> None:
+        """Raises BrokerUnavailable; the jobs are safe then."""
+
+    def close(self) -> None: ...
+
+
 class Intake:
     """Accepts jobs and publishes the messages that stand for them."""
 
-    def __init__(self, store: Store, publisher: Publisher, limits_of: Callable[[str], Limits]) -> None:
+    def __init__(self, store: Store, publisher: Doorbell, limits_of: Callable[[str], Limits]) -> None:
         self._store = store
         self._publisher = publisher
         self._limits_of = limits_of

@@ -1,16 +1,17 @@
-"""A job as its caller holds it, and what came out of it."""
+"""A job as its callers hold it, and what came out of it."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from inferq_core.errors import JobFailed
-from inferq_core.ids import BatchId, JobId
+from inferq_core.errors import JobFailed, UnknownJob
+from inferq_core.ids import BatchId, JobId, parse_job_id
 from inferq_core.states import ErrorCode, State
 from inferq_core.store.records import StoredResult
 
 if TYPE_CHECKING:
+    from inferq.aio import AsyncClient
     from inferq.client import Client
 
 
@@ -48,13 +49,31 @@ class Result:
         raise JobFailed(self.id, code, self.error_message or f"the job is {self.state}")
 
 
-class Job:
-    """A handle to one job; cheap, safe for threads, and equal to another handle with the same id."""
+class Handle:
+    """What stands for one job; equal to any other handle with the same id."""
 
-    __slots__ = ("_client", "_result", "id")
+    __slots__ = ("id",)
+
+    def __init__(self, job_id: JobId) -> None:
+        self.id = job_id
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Handle) and other.id == self.id
+
+    def __hash__(self) -> int:
+        return hash(self.id)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.id!r})"
+
+
+class Job(Handle):
+    """A handle to one job; cheap and safe for threads."""
+
+    __slots__ = ("_client", "_result")
 
     def __init__(self, client: Client, job_id: JobId, result: Result | None = None) -> None:
-        self.id = job_id
+        super().__init__(job_id)
         self._client = client
         self._result = result
 
@@ -81,14 +100,48 @@ class Job:
         """
         return self._client.cancel(self.id)
 
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Job) and other.id == self.id
 
-    def __hash__(self) -> int:
-        return hash(self.id)
+class AsyncJob(Handle):
+    """A handle to one job; cheap, and equal to any other handle with the same id."""
 
-    def __repr__(self) -> str:
-        return f"Job({self.id!r})"
+    __slots__ = ("_client", "_result")
+
+    def __init__(self, client: AsyncClient, job_id: JobId, result: Result | None = None) -> None:
+        super().__init__(job_id)
+        self._client = client
+        self._result = result
+
+    async def state(self) -> State:
+        """The true state now. Raises UnknownJob for an id that was never issued."""
+        if self._result is not None:
+            return self._result.state
+        return await self._client.state(self.id)
+
+    async def result(self, timeout: float | None = None) -> Result:  # noqa: ASYNC109  # as in Client
+        """Wait at most `timeout` seconds (None: without end) for the result of a job that succeeded.
+
+        Raises JobFailed when it ended otherwise, WaitTimeout when it did not end in time, UnknownJob for an id that was
+        never issued. Cancelling it leaves the job alone.
+        """
+        if self._result is None:
+            self._result = await self._client.result(self.id, timeout=timeout)
+        return self._result.raise_for_state()
+
+    async def cancel(self) -> bool:
+        """Take the job back. True when it is cancelled now; False when it had ended before. See `Client.cancel`.
+
+        Raises UnknownJob for an id that was never issued.
+        """
+        return await self._client.cancel(self.id)
+
+
+def id_of(job: Handle | str) -> JobId:
+    """The id as the store spells it. Raises UnknownJob for what is no id at all."""
+    job_id = job.id if isinstance(job, Handle) else job
+    known = parse_job_id(job_id)
+    if known is None:
+        raise UnknownJob(f"{job_id!r} is not the id of a job: ids are UUIDs, as submit returned them")
+    return known
 
 
 def result_of(stored: StoredResult) -> Result:

@@ -43,6 +43,13 @@ class ManyOptions(TypedDict, total=False):
     metadata: Mapping[str, Any] | None
 
 
+class OneOptions(ManyOptions, total=False):
+    """The options of `Client.submit`."""
+
+    routing_key: str | None
+    idempotency_key: str | None
+
+
 def check_options(
     *,
     version: int | str | None = None,

@@ -9,6 +9,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import TypeVar
 
 from inferq_core.ids import JobId
@@ -21,12 +22,14 @@ POLL_FIRST = 0.005
 POLL_LAST = 0.5
 # Ids that one query asks for. Of more outstanding ids, each poll asks for the next window.
 POLL_WINDOW = 1_000
+# A poll that took long is followed by a pause of so many times that, so that large waits leave the store to others.
+POLL_REST = 4
 
 Item = TypeVar("Item")
 
 
-class _Wait:
-    """One caller's outstanding ids, in the order to poll them, and what notifications brought."""
+class Wait:
+    """One caller's outstanding ids, in the order to poll them, when to do so, and what notifications brought."""
 
     def __init__(self, ids: Sequence[JobId]) -> None:
         self.outstanding = dict.fromkeys(ids)
@@ -34,6 +37,22 @@ class _Wait:
         self.ended: deque[JobId] = deque()  # announced without their result
         self.woken = threading.Event()
         self.poll_now = True
+        self.poll_at = time.monotonic()
+        self._backoff = POLL_FIRST
+        self._rest_until = self.poll_at
+
+    def polled(self, seconds: float, *, found: bool) -> None:
+        """Note a poll that took `seconds`, and plan the next."""
+        now = time.monotonic()
+        windows = 1 + len(self.outstanding) // POLL_WINDOW
+        self._backoff = POLL_FIRST if found else min(2 * self._backoff, POLL_LAST)
+        self._rest_until = now + min(POLL_REST * seconds, POLL_LAST)
+        self.poll_at = max(now + max(POLL_FIRST, self._backoff / windows), self._rest_until)
+
+    def hurry(self) -> None:
+        """Start the back-off anew: ids came that may end any moment."""
+        self._backoff = POLL_FIRST
+        self.poll_at = max(min(self.poll_at, time.monotonic() + POLL_FIRST), self._rest_until)
 
     def take(self, results: Sequence[StoredResult]) -> list[StoredResult]:
         """Those of `results` that are new to this wait."""
@@ -60,7 +79,7 @@ class Waiter:
         self._store = store
         self._listener = ReplyListener(broker_url, self._on_results)
         self._lock = threading.Lock()
-        self._waits: set[_Wait] = set()
+        self._waits: set[Wait] = set()
         self._subscribing: threading.Thread | None = None
 
     @property
@@ -74,52 +93,62 @@ class Waiter:
         Returns when all have ended or `timeout` seconds are over, after at least one look at the store.
         """
         deadline = None if timeout is None else time.monotonic() + timeout
-        wait = _Wait(ids)
+        wait = Wait(ids)
+        with self.attending(wait):
+            yield from self._collect(wait, deadline)
+
+    @contextmanager
+    def attending(self, wait: Wait) -> Iterator[None]:
+        """Notifications reach `wait` inside."""
         with self._lock:
             self._waits.add(wait)
         try:
-            yield from self._collect(wait, deadline)
+            yield
         finally:
             with self._lock:
                 self._waits.discard(wait)
+
+    def look(self, wait: Wait) -> list[StoredResult]:
+        """What has ended since the last look: what was announced and, when it is time to, what a poll finds."""
+        found = self._announced(wait)
+        if wait.poll_now or time.monotonic() >= wait.poll_at:
+            wait.poll_now = False
+            started = time.monotonic()
+            polled = self.read(wait, wait.window())
+            wait.polled(time.monotonic() - started, found=bool(polled))
+            found += polled
+        return found
+
+    def read(self, wait: Wait, ids: Sequence[JobId]) -> list[StoredResult]:
+        """Those of `ids` that have ended, by the store."""
+        return wait.take(list(self._store.results(ids).values()))
+
+    def rest(self, wait: Wait, deadline: float | None = None) -> None:
+        """Until the next poll, the deadline or until somebody wakes it; look afterwards, so that nothing is missed."""
+        pause = None
+        if wait.outstanding:
+            self._listen()
+            until = wait.poll_at if deadline is None else min(wait.poll_at, deadline)
+            pause = max(until - time.monotonic(), 0.0)
+        wait.woken.wait(pause)
+        wait.woken.clear()
 
     def close(self) -> None:
         if self._subscribing is not None:
             self._subscribing.join()
         self._listener.close()
 
-    def _collect(self, wait: _Wait, deadline: float | None) -> Iterator[StoredResult]:
-        backoff = POLL_FIRST
-        poll_at = time.monotonic()
+    def _collect(self, wait: Wait, deadline: float | None) -> Iterator[StoredResult]:
         while True:
-            found = self._announced(wait)
-            if wait.poll_now or time.monotonic() >= poll_at:
-                wait.poll_now = False
-                polled = self._read(wait, wait.window())
-                found += polled
-                windows = 1 + len(wait.outstanding) // POLL_WINDOW
-                backoff = POLL_FIRST if polled else min(2 * backoff, POLL_LAST)
-                poll_at = time.monotonic() + max(POLL_FIRST, backoff / windows)
-            yield from found
-            if not wait.outstanding:
+            yield from self.look(wait)
+            if not wait.outstanding or (deadline is not None and time.monotonic() >= deadline):
                 return
-            pause = poll_at - time.monotonic()
-            if deadline is not None:
-                remaining = deadline - time.monotonic()
-                if remaining <= 0:
-                    return
-                pause = min(pause, remaining)
-            self._listen()
-            wait.woken.wait(max(pause, 0.0))
+            self.rest(wait, deadline)
 
-    def _announced(self, wait: _Wait) -> list[StoredResult]:
-        wait.woken.clear()
+    def _announced(self, wait: Wait) -> list[StoredResult]:
         results = wait.take(_drain(wait.arrived))
         ended = [job_id for job_id in _drain(wait.ended) if job_id in wait.outstanding]
-        return results + (self._read(wait, ended) if ended else [])
-
-    def _read(self, wait: _Wait, ids: Sequence[JobId]) -> list[StoredResult]:
-        return wait.take(list(self._store.results(ids).values()))
+        return results + (self.read(wait, ended) if ended else [])
 
     def _listen(self) -> None:
         """Subscribe when somebody really waits, without waiting for the broker: the polls go on meanwhile."""

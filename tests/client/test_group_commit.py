@@ -71,6 +71,66 @@ def test_a_group_is_bounded_and_the_rest_follows(flush):
     assert flush.groups == [["first"], ["a", "b"], ["c", "d"], ["e"]]
 
 
+def test_one_caller_may_bring_many_and_each_has_its_own_answer(flush):
+    commit = GroupCommit(flush, max_items=2)
+    answers = commit.run_each(["a", "conflict", "c", "d", "broken"])
+    assert (answers[0], answers[2], answers[3]) == ("answer a", "answer c", "answer d")
+    assert [type(answers[1]), type(answers[4])] == [IdempotencyConflict, OSError]
+    assert flush.groups == [["a", "conflict"], ["a"], ["conflict"], ["c", "d"], ["broken"]]
+    assert commit.run_each([]) == []
+    assert commit.run("later") == "answer later"
+
+
+def test_a_caller_with_many_shares_groups_with_others(flush):
+    commit = GroupCommit(flush, max_items=3)
+    flush.gate.clear()
+    pool = ThreadPoolExecutor(4)
+    first = pool.submit(commit.run, "first")
+    assert flush.entered.acquire(timeout=30)
+    many = pool.submit(commit.run_each, ["a", "b", "c", "d"])
+    wait_for(lambda: len(commit._waiting) == 4)
+    single = pool.submit(commit.run, "e")
+    wait_for(lambda: len(commit._waiting) == 5)
+    flush.gate.set()
+    assert first.result(30) == "answer first"
+    assert many.result(30) == ["answer a", "answer b", "answer c", "answer d"]
+    assert single.result(30) == "answer e"
+    assert flush.groups == [["first"], ["a", "b", "c"], ["d", "e"]]
+
+
+def test_an_interrupted_leader_with_many_leaves_the_others_served():
+    calls = []
+    entered, gate = threading.Event(), threading.Event()
+
+    def flush(items):
+        calls.append(list(items))
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        entered.set()
+        assert gate.wait(30)
+        return items
+
+    commit = GroupCommit(flush, max_items=2)
+    pool = ThreadPoolExecutor(4)
+    first = pool.submit(commit.run, "first")
+    assert entered.wait(30)
+    many = pool.submit(commit.run_each, ["a", "b", "c", "d"])
+    wait_for(lambda: len(commit._waiting) == 4)
+    single = pool.submit(commit.run, "e")
+    wait_for(lambda: len(commit._waiting) == 5)
+    gate.set()
+    assert first.result(30) == "first"
+    assert isinstance(many.exception(30), KeyboardInterrupt)
+    assert single.result(30) == "e"
+    assert commit.run("later") == "later"
+
+
+def wait_for(condition):
+    pause = threading.Event()
+    while not condition():
+        pause.wait(0.001)
+
+
 def test_a_conflict_is_the_fault_of_one(flush):
     commit = GroupCommit(flush, max_items=10)
     futures = run_while_held(commit, flush, ["a", "conflict", "c"])

@@ -7,7 +7,7 @@ HEAVY = ("sklearn", "scipy", "pandas", "celery", "fastapi", "skops", "joblib", "
 
 
 def test_importing_the_client_loads_nothing_heavy():
-    code = f"import sys, inferq; print([name for name in {HEAVY} if name in sys.modules])"
+    code = f"import sys, inferq, inferq.aio; print([name for name in {HEAVY} if name in sys.modules])"
     output = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
     assert output.strip() == "[]"
 
@@ -19,3 +19,9 @@ def test_importing_reads_no_settings_and_makes_no_folder(tmp_path):
     path = os.pathsep.join(sys.path)
     subprocess.run([sys.executable, "-c", "import inferq"], check=True, env={**environment, "PYTHONPATH": path})
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_testing_client_says_what_it_needs():
+    code = "import sys; sys.modules['sklearn'] = None; import inferq.testing"
+    output = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False).stderr
+    assert output.splitlines()[-1] == "ImportError: inferq.testing needs sklearn: pip install 'inferq[worker]'"

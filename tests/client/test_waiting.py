@@ -42,39 +42,6 @@ def test_a_job_that_ended_otherwise_says_why(installation, state, code):
     assert installation.client.result(job.id).state is state
 
 
-@pytest.mark.parametrize("job_id", ["01890a5d-ac96-774b-bcce-b302099a8057", "no id at all", "", None, 7])
-def test_an_id_never_issued_is_unknown_everywhere(installation, job_id):
-    client = installation.client
-    issued = client.submit("sums", ROW)
-    for ask in (
-        lambda: client.state(job_id),
-        lambda: client.result(job_id),
-        lambda: client.result(job_id, timeout=10),
-        lambda: client.job(job_id).state(),
-        lambda: client.job(job_id).result(timeout=10),
-        lambda: list(client.as_completed([issued, job_id])),
-        lambda: client.feedback(job_id, 1),
-    ):
-        with pytest.raises(UnknownJob):
-            ask()
-
-
-def test_an_id_is_known_in_any_spelling(client):
-    job = client.submit("sums", ROW)
-    assert client.job(job.id.upper()) == job
-    assert client.state(job.id.replace("-", "")) is State.QUEUED
-
-
-def test_an_unfinished_job_is_not_waited_for_too_long(client):
-    job = client.submit("sums", ROW)
-    with pytest.raises(WaitTimeout, match="still queued"):
-        client.result(job.id)
-    with pytest.raises(WaitTimeout, match=r"still queued after 0\.05 s"):
-        job.result(timeout=0.05)
-    with pytest.raises(WaitTimeout, match="1 of 1"):
-        list(client.as_completed([job], timeout=0.05))
-
-
 def test_a_waiting_caller_gets_the_result_by_polling(installation):
     job = installation.client.submit("sums", ROW)
     answers = in_thread(lambda: job.result(timeout=30))

@@ -19,7 +19,6 @@ from inferq_core.settings import Settings
 from inferq_core.states import ErrorCode, State
 from inferq_core.store.contract import Store
 from inferq_core.store.records import (
-    BatchLog,
     Claim,
     ClaimedJob,
     Completed,
@@ -29,7 +28,7 @@ from inferq_core.store.records import (
     StoredResult,
 )
 from inferq_models.catalog import Catalog
-from inferq_models.prediction import predict_batch
+from inferq_models.prediction import predict_claim
 from inferq_workers.pulse import Pulse
 
 log = get_logger(__name__)
@@ -77,10 +76,7 @@ class Executor:
             self._report_unknown(batch_id, job_ids, claim)
             if not claim.jobs:
                 return f"{describe(model, 0)}: nothing left to do"
-            started = time.monotonic()
-            outcomes = predict_batch(claim.jobs, self._catalog)
-            seconds = time.monotonic() - started
-            batch = BatchLog(len(claim.jobs), sum(job.n_rows for job in claim.jobs), seconds)
+            outcomes, batch = predict_claim(claim, self._catalog)
             completed = waiting_for_store(lambda: self._store.complete(batch_id, outcomes, batch), patience)
         finally:
             self._pulse.hold(None)
