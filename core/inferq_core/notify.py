@@ -90,6 +90,8 @@ class ReplyListener:
         self._thread: threading.Thread | None = None
         self._lock = threading.Lock()
         self.reply_to: str | None = uuid.uuid4().hex if is_redis(broker_url) else None
+        # What is published from now on arrives, as far as is known.
+        self.is_live = False
 
     def start(self) -> None:
         """Start listening, once; waits a moment for the subscription, without failing when the broker is away."""
@@ -101,6 +103,7 @@ class ReplyListener:
         self._subscribed.wait(timeout=CONNECT_TIMEOUT)
 
     def close(self) -> None:
+        self.is_live = False
         self._stopping.set()
         if self._thread is not None:
             self._thread.join(timeout=2 * POLL_SECONDS)
@@ -110,6 +113,7 @@ class ReplyListener:
             try:
                 self._listen()
             except redis.RedisError as error:
+                self.is_live = False
                 self._subscribed.set()  # nobody should wait for a broker that is away
                 log.warning("replies_lost", reason=str(error))
                 self._on_results([], [])
@@ -123,6 +127,7 @@ class ReplyListener:
                 if message is None:
                     continue
                 if message["type"] == "subscribe":
+                    self.is_live = True
                     self._subscribed.set()
                 elif message["type"] == "message":
                     self._hand_over(message["data"])

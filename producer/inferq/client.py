@@ -138,7 +138,8 @@ class Client:
         Raises WaitTimeout when it has not ended by then (None: wait without end), UnknownJob for an id never issued.
         """
         known = id_of(job_id)
-        stored = self._store.result(known)
+        announced = timeout != 0 and self._waiter.is_expected(known)
+        stored = None if announced else self._store.result(known)
         if stored is None:
             stored = next(self._waiter.collect([known], timeout), None)
         return self._ended(known, stored, timeout)
@@ -200,8 +201,9 @@ class Client:
     def _known(self, jobs: Iterable[Handle | str]) -> list[JobId]:
         """Their ids, each once. Raises UnknownJob."""
         ids = list(dict.fromkeys(map(id_of, jobs)))
-        for start in range(0, len(ids), POLL_WINDOW):
-            window = ids[start : start + POLL_WINDOW]
+        foreign = [job_id for job_id in ids if not self._waiter.is_expected(job_id)]
+        for start in range(0, len(foreign), POLL_WINDOW):
+            window = foreign[start : start + POLL_WINDOW]
             states = self._store.states(window)
             for job_id in window:
                 if job_id not in states:
@@ -232,6 +234,8 @@ class Client:
         target = self._target(model, options)
         checked = target.signature.check(rows, max_rows=self.settings.max_rows_per_job)
         job_id = new_job_id()
+        if options.idempotency_key is None:
+            self._waiter.expect(job_id)
         return NewJob(
             id=job_id,
             model=model,

@@ -1,5 +1,6 @@
 """A client on a real store, with models in the registry, and no worker: tests end jobs themselves."""
 
+import threading
 from dataclasses import dataclass
 from typing import Any
 
@@ -74,3 +75,26 @@ class Installation:
         self.store.claim(batch, [job.id for job in jobs], worker="test", lease=60)
         outcomes = [Outcome(job.id, state, outputs, version=1, batch_rows=len(jobs), **outcome) for job in jobs]
         self.store.complete(batch, outcomes, BatchLog(len(jobs), len(jobs), 0.0))
+
+
+def in_thread(work):
+    """Start `work` in a thread; call the answer to have its result."""
+    results = []
+    thread = threading.Thread(target=lambda: results.append(work()))
+    thread.start()
+
+    def answer():
+        thread.join(60)
+        assert not thread.is_alive()
+        return results[0]
+
+    return answer
+
+
+def until(condition):
+    pause = threading.Event()
+    for _ in range(2000):
+        if condition():
+            return
+        pause.wait(0.01)
+    raise AssertionError("it never came")

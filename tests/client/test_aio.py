@@ -19,7 +19,8 @@ from inferq import (
 )
 from inferq.aio import DRAWN_ITEMS, THREADS, AsyncClient
 from inferq_core.ids import new_job_id
-from inferq_core.notify import CHANNEL_PREFIX, Notifier, redis_client
+from inferq_core.notify import CHANNEL_PREFIX, Notifier
+from inferq_core.redis_lists import client_of
 
 PATIENCE = 60
 
@@ -136,7 +137,7 @@ def test_two_thousand_waits_share_one_thread(installation):
 
 def test_a_notification_wakes_the_waiting_coroutine(installation, monkeypatch):
     monkeypatch.setattr("inferq.waiting.POLL_FIRST", 3600.0)
-    broker = redis_client(installation.settings.broker)
+    broker = client_of(installation.settings.broker, connect_timeout=4)
     notifier = Notifier(installation.settings.broker)
 
     async def body():

@@ -1,10 +1,9 @@
 """States and results are true at any moment; waiting ends with the job, or in time."""
 
 import itertools
-import threading
 
 import pytest
-from installation import ROW
+from installation import ROW, in_thread, until
 
 from inferq import Client, ErrorCode, JobFailed, State, UnknownJob, WaitTimeout
 from inferq_core.broker import CONNECT_TIMEOUT
@@ -120,26 +119,3 @@ def test_feedback_keeps_the_last_truth(installation):
     with pytest.raises(UnknownJob):
         installation.client.feedback_many([(other, 1), (str(new_job_id()), 1)])
     assert other.id not in installation.store.feedback([other.id])
-
-
-def in_thread(work):
-    """Start `work` in a thread; call the answer to have its result."""
-    results = []
-    thread = threading.Thread(target=lambda: results.append(work()))
-    thread.start()
-
-    def answer():
-        thread.join(60)
-        assert not thread.is_alive()
-        return results[0]
-
-    return answer
-
-
-def until(condition):
-    pause = threading.Event()
-    for _ in range(2000):
-        if condition():
-            return
-        pause.wait(0.01)
-    raise AssertionError("it never came")
