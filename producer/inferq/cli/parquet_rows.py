@@ -1,0 +1,81 @@
+"""Rows of a Parquet file, read by the batch (pyarrow, extra `parquet`)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from inferq.cli.rows import BLOCK_BYTES, BLOCK_ROWS, Block, RowFile
+from inferq_core.columns import Layout
+from inferq_core.errors import InvalidInput, SettingsError
+
+# Bytes that are read from the disk at once, for each column.
+READ_BYTES = 64 * 1024
+
+
+class ParquetFile(RowFile):
+    """Columns go by name for a model with names, else by position. Null is a missing value."""
+
+    format = "parquet"
+    place = "row"
+
+    def blocks(self) -> Iterator[Block]:
+        arrow, parquet = _pyarrow()
+        try:
+            with parquet.ParquetFile(self.path, buffer_size=READ_BYTES, pre_buffer=False) as file:
+                total = file.metadata.num_rows
+                first = 0
+                for batch in file.iter_batches(_batch_rows(file.metadata), use_threads=False):
+                    first, places = first + len(batch), range(first, first + len(batch))
+                    self.read = self.size * first // total
+                    if len(batch):
+                        yield Block(places, self._shaped(batch, arrow))
+        except (OSError, arrow.ArrowException) as error:
+            reason = (getattr(error, "strerror", None) or str(error)).split("\n")[0]
+            raise InvalidInput(f"--file {self.path}: {reason}") from error
+
+    def where(self, place: int) -> str:
+        return f"{super().where(place)} (counted from 0)"
+
+    def _shaped(self, batch: Any, arrow: Any) -> Sequence[Any] | NDArray[np.float64]:
+        signature = self.signature
+        if signature.named and sorted(batch.schema.names) == sorted(signature.names):
+            batch = batch.select(list(signature.names))
+        in_order = not signature.named or batch.schema.names == list(signature.names)
+        if in_order and all(column.is_float for column in signature.columns) and _has_numbers(batch, arrow):
+            return _matrix(batch)
+        if signature.named:
+            return batch.to_pylist()  # type: ignore[no-any-return]
+        values = [column.to_pylist() for column in batch.columns]
+        if signature.layout is Layout.TEXTS and len(values) == 1:
+            return values[0]  # type: ignore[no-any-return]
+        return [list(row) for row in zip(*values, strict=True)]
+
+
+def _pyarrow() -> tuple[Any, Any]:
+    try:
+        import pyarrow as pa
+        from pyarrow import parquet
+    except ImportError:
+        raise SettingsError("reading Parquet needs pyarrow: pip install 'inferq[parquet]'") from None
+    return pa, parquet
+
+
+def _batch_rows(metadata: Any) -> int:
+    """As many rows as make a block."""
+    size: int = sum(metadata.row_group(group).total_byte_size for group in range(metadata.num_row_groups))
+    return max(1, min(BLOCK_ROWS, BLOCK_BYTES * int(metadata.num_rows) // max(size, 1)))
+
+
+def _has_numbers(batch: Any, arrow: Any) -> bool:
+    tests = (arrow.types.is_floating, arrow.types.is_integer, arrow.types.is_boolean)
+    return all(any(test(kind) for test in tests) for kind in batch.schema.types)
+
+
+def _matrix(batch: Any) -> NDArray[np.float64]:
+    """Null becomes NaN."""
+    columns = [column.to_numpy(zero_copy_only=False).astype(np.float64) for column in batch.columns]
+    return np.column_stack(columns)
