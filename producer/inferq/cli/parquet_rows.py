@@ -71,11 +71,11 @@ def _batch_rows(metadata: Any) -> int:
 
 
 def _has_numbers(batch: Any, arrow: Any) -> bool:
-    tests = (arrow.types.is_floating, arrow.types.is_integer, arrow.types.is_boolean)
+    tests = (arrow.types.is_float64, arrow.types.is_float32, arrow.types.is_integer)
     return all(any(test(kind) for test in tests) for kind in batch.schema.types)
 
 
 def _matrix(batch: Any) -> NDArray[np.float64]:
-    """Null becomes NaN."""
-    columns = [column.to_numpy(zero_copy_only=False).astype(np.float64) for column in batch.columns]
-    return np.column_stack(columns)
+    """Null becomes NaN. By way of a tensor, because a column's `to_numpy` imports pandas."""
+    tensor = batch.to_tensor(null_to_nan=True, row_major=True)
+    return np.asarray(tensor.to_numpy(), dtype=np.float64)
