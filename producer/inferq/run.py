@@ -23,7 +23,7 @@ from inferq.intake import Intake
 from inferq.options import SubmitOptions
 from inferq_core.broker import Publisher
 from inferq_core.errors import InvalidInput
-from inferq_core.ids import MAX_NUMBERED, JobId, NumberedIds, routing_hash
+from inferq_core.ids import MAX_NUMBERED, NumberedIds, routing_hash
 from inferq_core.settings import Settings
 from inferq_core.signature import CheckedRows
 from inferq_core.store.contract import Store
@@ -102,7 +102,8 @@ class Run:
             there = [number for number in numbers if self._ids.at(number) in known]
             if low not in there:
                 raise InvalidInput(
-                    f"its rows were submitted once, from {self.begun} on, and their jobs are gone from the store since"
+                    f"its rows were submitted from {self.begun} on, and their jobs are gone from the store since: "
+                    "--run NAME, with a new name, submits them once more"
                 )
             low, high = there[-1], min(there[-1] + step, high)
         return high
@@ -127,8 +128,8 @@ class Run:
                 raise RefusedRow(index, str(error)) from error
         return checked
 
-    def submit(self, first: int, rows: Sequence[CheckedRows]) -> Sequence[JobId]:
-        """Enqueue the rows from number `first` on and return their ids; all are durable then.
+    def submit(self, first: int, rows: Sequence[CheckedRows]) -> None:
+        """Enqueue the rows from number `first` on; all are durable then.
 
         Every row before `first` must have been accepted. Rows that were accepted already are not enqueued again.
         """
@@ -137,8 +138,10 @@ class Run:
         target = self._target()
         if self._ids is None:
             self._ids = self._begin(rows[0], target)
-        jobs = [self._job(number, row, target, self._ids) for number, row in enumerate(rows, start=first)]
-        return [job_id for chunk in chunks(jobs) for job_id in self._intake.accept(chunk)]
+            first, rows = 1, rows[1:]
+        ids = self._ids
+        for chunk in chunks(self._job(number, row, target, ids) for number, row in enumerate(rows, start=first)):
+            self._intake.accept(chunk)
 
     def _begin(self, row: CheckedRows, target: Target) -> NumberedIds:
         """Accept number 0 alone: of several processes that begin the same run, one fixes the ids for all."""
