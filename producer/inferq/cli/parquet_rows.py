@@ -12,12 +12,12 @@ from inferq.cli.rows import BLOCK_BYTES, BLOCK_ROWS, Block, RowFile
 from inferq_core.columns import Layout
 from inferq_core.errors import InvalidInput, SettingsError
 
-# Bytes that are read from the disk at once, for each column.
-READ_BYTES = 64 * 1024
-
 
 class ParquetFile(RowFile):
-    """Columns go by name for a model with names, else by position. Null is a missing value."""
+    """Columns go by name for a model with names, else by position. Null is a missing value.
+
+    Memory grows with the row groups of a file, which are read one after the other, and not with the file.
+    """
 
     format = "parquet"
     place = "row"
@@ -25,17 +25,22 @@ class ParquetFile(RowFile):
     def blocks(self) -> Iterator[Block]:
         arrow, parquet = _pyarrow()
         try:
-            with parquet.ParquetFile(self.path, buffer_size=READ_BYTES, pre_buffer=False) as file:
-                total = file.metadata.num_rows
-                first = 0
-                for batch in file.iter_batches(_batch_rows(file.metadata), use_threads=False):
-                    first, places = first + len(batch), range(first, first + len(batch))
-                    self.read = self.size * first // total
-                    if len(batch):
-                        yield Block(places, self._shaped(batch, arrow))
+            metadata = parquet.read_metadata(self.path)
+            first = 0
+            for batch in self._batches(parquet, metadata):
+                first, places = first + len(batch), range(first, first + len(batch))
+                self.read = self.size * first // metadata.num_rows
+                if len(batch):
+                    yield Block(places, self._shaped(batch, arrow))
         except (OSError, arrow.ArrowException) as error:
             reason = (getattr(error, "strerror", None) or str(error)).split("\n")[0]
             raise InvalidInput(f"--file {self.path}: {reason}") from error
+
+    def _batches(self, parquet: Any, metadata: Any) -> Iterator[Any]:
+        """Mapped, and opened anew for each row group: memory holds the pages of one, which the system may drop."""
+        for group in range(metadata.num_row_groups):
+            with parquet.ParquetFile(self.path, metadata=metadata, memory_map=True, pre_buffer=False) as file:
+                yield from file.iter_batches(_batch_rows(metadata), row_groups=[group], use_threads=False)
 
     def where(self, place: int) -> str:
         return f"{super().where(place)} (counted from 0)"
