@@ -18,6 +18,7 @@ InferqError
 │   └── SchemaOutdated      migrations are missing
 ├── BrokerUnavailable       the broker cannot be reached
 ├── AlreadyRunning          an embedded broker runs on this home already
+├── Interrupted             a person stopped the command
 └── MessageRejected         a message that is not ours, or is damaged
 """
 
@@ -105,6 +106,10 @@ class BrokerUnavailable(InferqError):
 
 class AlreadyRunning(InferqError):
     """Only one embedded broker may run on a home folder. Stop the other, or set another INFERQ_HOME."""
+
+
+class Interrupted(InferqError):
+    """A person stopped the command in the middle. The message says what was done by then and how to go on."""
 
 
 class MessageRejected(InferqError, ValueError):

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from typing import NewType
+from dataclasses import dataclass
+from typing import NewType, Self
 from uuid import UUID
 
 import uuid_utils
@@ -18,6 +19,40 @@ def new_job_id() -> JobId:
 
 def new_batch_id() -> BatchId:
     return BatchId(str(uuid_utils.uuid7()))
+
+
+# Numbers that the ids of one sequence can hold.
+MAX_NUMBERED = 2**32
+
+
+@dataclass(frozen=True, slots=True)
+class NumberedIds:
+    """The ids of jobs 0, 1, 2, … of one source. Its key and the first id tell them all, so that nobody keeps them.
+
+    UUIDs of version 7 too: milliseconds (48 bits), the number (32), BLAKE2b of the number under `key` (42). They are
+    ordered like the numbers, and whoever has one id but not the key cannot tell another.
+    """
+
+    key: bytes
+    started_ms: int
+
+    @classmethod
+    def from_first(cls, key: bytes, first: JobId) -> Self:
+        """The sequence whose id number 0 is `first`."""
+        return cls(key, UUID(first).int >> 80)
+
+    def at(self, number: int) -> JobId:
+        tail = hashlib.blake2b(number.to_bytes(4, "big"), digest_size=8, key=self.key).digest()
+        value = (
+            self.started_ms << 80
+            | 0x7 << 76  # version
+            | number >> 20 << 64
+            | 0b10 << 62  # variant
+            | (number & 0xFFFFF) << 42
+            | int.from_bytes(tail, "big") >> 22
+        )
+        text = f"{value:032x}"
+        return JobId(f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}")
 
 
 def parse_job_id(text: str) -> JobId | None:

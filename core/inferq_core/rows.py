@@ -47,10 +47,29 @@ def check_rows(layout: Layout, columns: Sequence[Column], rows: Any, *, max_rows
     if layout is Layout.MATRIX or all(column.is_float for column in columns):
         matrix = _as_numbers(table)
         if matrix is not None:
-            return CheckedRows(n_rows, _wrap(layout, columns, _dump_matrix(columns, matrix)))
+            _check_matrix(columns, matrix)
+            return CheckedRows(n_rows, _wrap(layout, columns, _dump(matrix)))
     cells = [_check_row(columns, index, row) for index, row in enumerate(table)]
     data: list[Any] = [row[0] for row in cells] if layout is Layout.TEXTS else cells
     return CheckedRows(n_rows, _wrap(layout, columns, _dump_cells(columns, cells, data)))
+
+
+def check_each(
+    layout: Layout, columns: Sequence[Column], items: Sequence[Any] | NDArray[Any]
+) -> list[CheckedRows] | None:
+    """See `Signature.check_each`, whose work this is."""
+    if not (layout is Layout.MATRIX or all(column.is_float for column in columns)):
+        return None
+    if not (isinstance(items, np.ndarray) or all(isinstance(item, (list, Mapping)) for item in items)):
+        return None
+    try:
+        matrix = _as_numbers(_table(layout, columns, items))
+        if matrix is None or len(matrix) != len(items):
+            return None
+        _check_matrix(columns, matrix)
+    except InvalidInput:
+        return None
+    return [CheckedRows(1, _wrap(layout, columns, _dump(matrix[row : row + 1]))) for row in range(len(matrix))]
 
 
 def _wrap(layout: Layout, columns: Sequence[Column], text: str) -> str:
@@ -165,7 +184,7 @@ def _as_numbers(table: NDArray[Any] | list[Any]) -> NDArray[np.float64] | None:
     return np.ascontiguousarray(array, dtype=np.float64)
 
 
-def _dump_matrix(columns: Sequence[Column], matrix: NDArray[np.float64]) -> str:
+def _check_matrix(columns: Sequence[Column], matrix: NDArray[np.float64]) -> None:
     if matrix.shape[1] != len(columns):
         raise InvalidInput(f"row 0: expected {_width(columns)}, got {matrix.shape[1]}")
     bad = ~np.isfinite(matrix)
@@ -175,6 +194,9 @@ def _dump_matrix(columns: Sequence[Column], matrix: NDArray[np.float64]) -> str:
         if bad.any():
             row, column = (int(index) for index in np.argwhere(bad)[0])
             _refuse(columns, row, column, matrix[row, column].item())
+
+
+def _dump(matrix: NDArray[np.float64]) -> str:
     return orjson.dumps(matrix, option=orjson.OPT_SERIALIZE_NUMPY).decode()  # NaN becomes null
 
 

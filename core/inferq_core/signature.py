@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import orjson
+from numpy.typing import NDArray
 
 from inferq_core.columns import Column, Kind, Layout, Takes
 from inferq_core.errors import ArtifactRejected
-from inferq_core.rows import CheckedRows, check_rows
+from inferq_core.rows import CheckedRows, check_each, check_rows
 from inferq_core.states import Method
 
 __all__ = ["FORMAT", "CheckedRows", "Column", "Kind", "Layout", "Signature", "Takes"]
@@ -56,6 +58,13 @@ class Signature:
         Raises InvalidInput that names the row and column (counted from 0), what was expected and what came.
         """
         return check_rows(self.layout, self.columns, rows, max_rows=max_rows)
+
+    def check_each(self, items: Sequence[Any] | NDArray[Any]) -> list[CheckedRows] | None:
+        """`check` of every item, a job each, all at once: several times faster for rows of numbers.
+
+        None when the items are anything else, or when one of them does not fit: check them one by one then.
+        """
+        return check_each(self.layout, self.columns, items)
 
     def to_json(self) -> str:
         columns = [

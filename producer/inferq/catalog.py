@@ -6,9 +6,12 @@ import threading
 import time
 from dataclasses import dataclass
 
+from inferq.options import is_text
+from inferq_core.errors import InvalidInput
 from inferq_core.messages import Limits
 from inferq_core.settings import Settings
 from inferq_core.signature import Signature
+from inferq_core.states import Method
 from inferq_core.store.contract import Registry
 
 # Seconds for which a model's settings and the target of an alias may be out of date on this side. The worker reads the
@@ -37,17 +40,14 @@ class Catalog:
         self._signatures: dict[tuple[str, int], Signature] = {}  # versions are immutable
         self._limits: dict[str, Limits] = {}
 
-    def target(self, model: str, reference: str | None) -> Target:
-        """Raises UnknownModel and UnknownVersion; those are asked for anew each time."""
-        key = (model, reference)
-        with self._lock:
-            read_at, target = self._targets.get(key, (float("-inf"), None))
-        if target is not None and time.monotonic() - read_at < FRESH_SECONDS:
-            return target
-        target = self._read(model, reference)
-        with self._lock:
-            self._targets[key] = (time.monotonic(), target)
-            self._limits[model] = target.limits
+    def target(self, model: str, reference: str | None, method: Method) -> Target:
+        """Raises UnknownModel and UnknownVersion, which are asked for anew each time; InvalidInput for the others."""
+        if not is_text(model):
+            raise InvalidInput(f"model={model!r}: give the name of a model")
+        target = self._fresh(model, reference)
+        if method not in target.signature.methods:
+            offered = ", ".join(target.signature.methods)
+            raise InvalidInput(f"model {model!r} has no method {method.value!r}; it has {offered}")
         return target
 
     def limits(self, model: str) -> Limits:
@@ -59,6 +59,18 @@ class Catalog:
         """Ask the store again: the registry has just changed."""
         with self._lock:
             self._targets.clear()
+
+    def _fresh(self, model: str, reference: str | None) -> Target:
+        key = (model, reference)
+        with self._lock:
+            read_at, target = self._targets.get(key, (float("-inf"), None))
+        if target is not None and time.monotonic() - read_at < FRESH_SECONDS:
+            return target
+        target = self._read(model, reference)
+        with self._lock:
+            self._targets[key] = (time.monotonic(), target)
+            self._limits[model] = target.limits
+        return target
 
     def _read(self, model: str, reference: str | None) -> Target:
         record = self._store.model(model)

@@ -12,7 +12,7 @@ from inferq.catalog import Catalog, Target
 from inferq.commit import GroupCommit
 from inferq.intake import Doorbell, Intake
 from inferq.job import Handle, Job, Result, id_of, result_of
-from inferq.options import ManyOptions, SubmitOptions, check_options, is_text, payload_digest
+from inferq.options import ManyOptions, SubmitOptions, check_options, payload_digest
 from inferq.waiting import POLL_WINDOW, Waiter
 from inferq_core.broker import Publisher
 from inferq_core.errors import InvalidInput, SettingsError, UnknownJob, WaitTimeout
@@ -255,13 +255,7 @@ class Client:
         )
 
     def _target(self, model: str, options: SubmitOptions) -> Target:
-        if not is_text(model):
-            raise InvalidInput(f"model={model!r}: give the name of a model")
-        target = self._catalog.target(model, options.version)
-        if options.method not in target.signature.methods:
-            offered = ", ".join(target.signature.methods)
-            raise InvalidInput(f"model {model!r} has no method {options.method.value!r}; it has {offered}")
-        return target
+        return self._catalog.target(model, options.version, options.method)
 
     def _prepare_each(self, model: str, items: Any, options: SubmitOptions, first: int = 0) -> Iterator[NewJob]:
         named = self._target(model, options).signature.named

@@ -246,3 +246,50 @@ def test_signature_of_a_newer_format_is_refused() -> None:
 def test_damaged_signature_is_refused(text: str) -> None:
     with pytest.raises(ArtifactRejected, match="cannot be read"):
         Signature.from_json(text)
+
+
+class TestEach:
+    """Many items at once are what they are one by one."""
+
+    CELL = st.one_of(st.floats(), st.integers(-(2**70), 2**70), st.booleans(), st.none(), st.sampled_from(["1", "x"]))
+    ITEM = st.one_of(
+        st.lists(CELL, max_size=4), st.lists(st.lists(st.floats(-9, 9), min_size=3, max_size=3), max_size=2), CELL
+    )
+    NAMED_ITEM = st.one_of(
+        st.fixed_dictionaries({"bmi": st.floats(-9, 9), "age": st.integers(0, 99)}, optional={"x": st.none()}),
+        st.lists(st.floats(-9, 9), min_size=2, max_size=2),
+    )
+
+    @staticmethod
+    def one_by_one(model, items):
+        try:
+            return [model.check(item) for item in items]
+        except InvalidInput:
+            return None
+
+    @given(st.lists(st.lists(st.floats(-1e9, 1e9), min_size=3, max_size=3), min_size=1))
+    def test_rows_of_numbers_are_taken(self, items):
+        assert MATRIX.check_each(items) == self.one_by_one(MATRIX, items)
+        assert MATRIX.check_each(np.array(items)) == self.one_by_one(MATRIX, items)
+
+    @given(st.lists(ITEM, min_size=1, max_size=4))
+    def test_whatever_comes_it_agrees_or_leaves_it(self, items):
+        taken = MATRIX.check_each(items)
+        assert taken is None or taken == self.one_by_one(MATRIX, items)
+
+    @given(st.lists(NAMED_ITEM, min_size=1, max_size=4))
+    def test_names_too(self, items):
+        taken = NAMED.check_each(items)
+        assert taken is None or taken == self.one_by_one(NAMED, items)
+
+    def test_dicts_and_matrices_of_named_floats_are_taken(self):
+        items = [{"bmi": 20.5, "age": 4}, {"age": 5, "bmi": 21}]
+        assert NAMED.check_each(items) == self.one_by_one(NAMED, items)
+        assert NAMED.check_each(np.array([[4, 20.5], [5, 21]])) == self.one_by_one(NAMED, items)
+
+    @pytest.mark.parametrize(
+        ("model", "items"),
+        [(MATRIX, [[1, 2, 3], [1, 2]]), (MATRIX, [[1, None, 3]]), (ONE, [5]), (MIXED, [MIXED_ROW]), (TEXTS, ["a"])],
+    )
+    def test_the_rest_is_left_to_be_checked_one_by_one(self, model, items):
+        assert model.check_each(items) is None

@@ -159,6 +159,12 @@ class TestIdempotencyKeys:
         with pytest.raises(UnknownJob):
             store.state(again.id)
 
+    def test_the_job_of_a_key_is_found(self, store):
+        job = new_job(idempotency_key="order-1", payload_digest="a")
+        store.accept([job])
+        assert store.keyed("order-1") == job.id
+        assert store.keyed("order-2") is None
+
     def test_it_stays_so_after_the_job_ended(self, store):
         (first,) = finished(store, idempotency_key="order-1", payload_digest="a")
         assert store.accept([new_job(idempotency_key="order-1", payload_digest="a")]).ids == [first]

@@ -56,6 +56,9 @@ class Jobs(Protocol):
         nothing, when a known key has another digest.
         """
 
+    def keyed(self, idempotency_key: str) -> JobId | None:
+        """The job that has the key, or None."""
+
     def state(self, job_id: JobId) -> State:
         """The true state now. Raises UnknownJob. A job under a lease that ran out is still `running`."""
 

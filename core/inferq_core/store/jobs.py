@@ -15,7 +15,7 @@ from inferq_core.store import acceptance, cancelling
 from inferq_core.store.part import REF_COLUMNS, Part, pending_ref
 from inferq_core.store.records import Accepted, JobView, NewJob, PendingRef, StoredResult
 from inferq_core.store.sql import one_of
-from inferq_core.store.tables import jobs, pending, results
+from inferq_core.store.tables import idempotency_keys, jobs, pending, results
 
 # Literals, not parameters: PostgreSQL must see that the selected and the grouped expression are the same.
 UNFINISHED = case(
@@ -36,6 +36,11 @@ class JobsPart(Part):
         return self._database.write(
             lambda connection: acceptance.accept(connection, jobs), single=acceptance.is_single(jobs)
         )
+
+    def keyed(self, idempotency_key: str) -> JobId | None:
+        query = select(idempotency_keys.c.job_id).where(idempotency_keys.c.key == idempotency_key)
+        job_id = self._database.read(lambda connection: connection.scalar(query))
+        return None if job_id is None else JobId(job_id)
 
     def state(self, job_id: JobId) -> State:
         known = canonical(job_id)

@@ -1,7 +1,7 @@
 """`inferq`: the entry point, and how errors reach the terminal.
 
 Exit codes: 0 done, 1 failed, 2 wrong usage or input, 3 store or broker unavailable, 4 unknown job, model or version,
-5 the job has not ended yet.
+5 the job has not ended yet, 130 interrupted.
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ app = typer.Typer(
     name="inferq",
     help="Predictions through a queue: submit rows, poll results, run workers.",
     epilog="Exit codes: 0 done, 1 failed, 2 wrong usage or input, 3 store or broker unavailable, "
-    "4 unknown job, model or version, 5 not finished yet. Settings are INFERQ_* variables; see the README.",
+    "4 unknown job, model or version, 5 not finished yet, 130 interrupted. "
+    "Settings are INFERQ_* variables; see the README.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )

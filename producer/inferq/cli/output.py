@@ -18,6 +18,7 @@ from inferq_core.errors import (
     AlreadyRunning,
     BrokerUnavailable,
     InferqError,
+    Interrupted,
     InvalidInput,
     JobFailed,
     RegistrationRefused,
@@ -54,6 +55,7 @@ EXIT_CODES: tuple[tuple[type[InferqError], ExitCode], ...] = (
     (StoreError, ExitCode.UNAVAILABLE),
     (BrokerUnavailable, ExitCode.UNAVAILABLE),
     (AlreadyRunning, ExitCode.UNAVAILABLE),
+    (Interrupted, ExitCode.INTERRUPTED),
 )
 
 

@@ -2,30 +2,49 @@
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Iterable, Sequence
-from contextlib import closing
+import sys
+import time
+from collections.abc import Sequence
+from contextlib import ExitStack, closing
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import orjson
 import typer
 from typer import echo
 
-from inferq import Client, Job, Method, Priority, Result, State, WaitTimeout
-from inferq.cli.options import AsJsonLines, Wait
+from inferq import Client, Method, Priority, Result, State, WaitTimeout
+from inferq.cli.file_run import Deliver, FileRun
+from inferq.cli.meter import Meter
+from inferq.cli.options import AsJsonLines, Wait, examples
+from inferq.cli.out_file import OutFile, Tally
 from inferq.cli.output import ExitCode, exit_with, print_json, result_fields
-from inferq.cli.rows import parse_row, read_rows
+from inferq.cli.rows import open_rows, parse_row
+from inferq.cli.stop import Stop
+from inferq.job import result_of
+from inferq.options import SubmitOptions, check_options
+from inferq.run import Run, RunRequest
 from inferq_core.errors import InvalidInput
-from inferq_core.settings import load_settings
+from inferq_core.ids import JobId
+from inferq_core.settings import Settings, load_settings
 from inferq_core.signature import Signature
 from inferq_core.store import open_store
+from inferq_core.store.contract import Store
+from inferq_core.store.records import StoredResult
 
 PRIORITIES = ", ".join(member.label for member in Priority)
 
 
 def add_to(app: typer.Typer) -> None:
-    app.command(epilog="Example: inferq submit digits --file half.csv --wait 60")(submit)
+    app.command(
+        epilog=examples(
+            "inferq submit digits --row '[0, 0, 5, 13]' --wait 10",
+            "inferq submit digits --file half.csv --wait 60",
+            "inferq submit digits --file all.parquet --out results.ndjson",
+        )
+    )(submit)
 
 
 def submit(
@@ -35,7 +54,19 @@ def submit(
         list[str] | None, typer.Option("--row", help="A row as JSON; repeat it for more rows of the same job.")
     ] = None,
     file: Annotated[
-        Path | None, typer.Option("--file", help="A .csv or .ndjson file; each of its rows becomes a job.")
+        Path | None, typer.Option("--file", help="A .csv, .ndjson or .parquet file; each of its rows becomes a job.")
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out", help="With --file: wait, and write a line of JSON for each row, in order, into this file."
+        ),
+    ] = None,
+    run: Annotated[
+        str | None,
+        typer.Option(
+            "--run", metavar="NAME", help="With --file: submit a file once more, under a name of your choice."
+        ),
     ] = None,
     version: Annotated[str | None, typer.Option(help="Number or alias; default: the champion.")] = None,
     method: Annotated[str, typer.Option(help=f"One of {', '.join(Method)}.")] = Method.PREDICT.value,
@@ -45,57 +76,108 @@ def submit(
 ) -> None:
     """Enqueue rows and print the ids of their jobs; with --wait, their results in the order of the rows.
 
-    All --row of one call make one job. A CSV file of a model with named columns needs a header.
+    All --row of one call make one job. A CSV file of a model with named columns needs a header. A file is checked as a
+    whole before its first row is submitted, and may be interrupted: the same command with the same file continues, and
+    submits no row twice.
     """
     if bool(row) == (file is not None):
         raise InvalidInput("give rows with --row, or a file with --file")
+    if file is None and (out is not None or run is not None):
+        raise InvalidInput(f"{'--out' if out is not None else '--run'} goes with --file")
     settings = load_settings()
-    with closing(open_store(settings)) as store, Client(settings, store=store) as client:
+    options = check_options(
+        version=version, method=method, priority=priority or (Priority.NORMAL if file is None else Priority.BULK)
+    )
+    with closing(open_store(settings)) as store:
         if file is None:
             rows = [parse_row(text) for text in row or []]
-            urgency = priority or Priority.NORMAL
-            jobs: Iterable[Job] = [client.submit(model, rows, version=version, method=method, priority=urgency)]
+            code = _submit_rows(Client(settings, store=store), model, rows, options, wait, as_json=as_json)
         else:
-            signature = Signature.from_json(store.version(model, version).signature)
-            jobs = client.submit_stream(
-                model, read_rows(file, signature), version=version, method=method, priority=priority or Priority.BULK
-            )
+            code = _submit_file(settings, store, _FileOrder(model, options, file, run, out, wait, as_json))
+    exit_with(code)
+
+
+def _submit_rows(
+    client: Client, model: str, rows: Sequence[Any], options: SubmitOptions, wait: float | None, *, as_json: bool
+) -> ExitCode:
+    with client:
+        job = client.submit(model, rows, version=options.version, method=options.method, priority=options.priority)
         if wait is None:
-            for job in jobs:
-                if as_json:
-                    print_json({"id": job.id})
-                else:
-                    echo(job.id)
-        else:
-            exit_with(_print_results(client, list(jobs), wait, as_json=as_json))
-
-
-def _print_results(client: Client, jobs: Sequence[Job], wait: float, *, as_json: bool) -> ExitCode:
-    """Print each job's end in the order of `jobs`, as soon as all before it have ended."""
-    ended: dict[Job, Result] = {}
-    left = deque(jobs)
-    timed_out = False
-    try:
-        for job in client.as_completed(jobs, timeout=wait):
-            ended[job] = client.result(job.id)
-            while left and left[0] in ended:
-                _print_line(ended[left.popleft()], as_json=as_json)
-    except WaitTimeout as error:
-        timed_out = True
-        for job in left:
-            if job in ended:
-                _print_line(ended[job], as_json=as_json)
-            elif as_json:
+            _print_id(job.id, as_json=as_json)
+            return ExitCode.DONE
+        try:
+            result = client.result(job.id, timeout=wait)
+        except WaitTimeout as error:
+            if as_json:
                 print_json({"id": job.id, "state": job.state()})
             else:
                 echo(f"{job.id}  {job.state()}")
-        echo(f"inferq: {error}", err=True)
-    if any(result.state is not State.SUCCEEDED for result in ended.values()):
-        return ExitCode.FAILED
-    return ExitCode.UNFINISHED if timed_out else ExitCode.DONE
+            echo(f"inferq: {error}", err=True)
+            return ExitCode.UNFINISHED
+        _print_result(result, as_json=as_json)
+        return ExitCode.DONE if result.state is State.SUCCEEDED else ExitCode.FAILED
 
 
-def _print_line(result: Result, *, as_json: bool) -> None:
+@dataclass(frozen=True, slots=True)
+class _FileOrder:
+    """What was asked for with --file."""
+
+    model: str
+    options: SubmitOptions
+    file: Path
+    run: str | None
+    out: Path | None
+    wait: float | None
+    as_json: bool
+
+
+def _submit_file(settings: Settings, store: Store, order: _FileOrder) -> ExitCode:
+    signature = Signature.from_json(store.version(order.model, order.options.version).signature)
+    file = open_rows(order.file, signature)
+    # Bars and answers must not meet on one screen.
+    bars = sys.stderr.isatty() and (order.out is not None or not sys.stdout.isatty())
+    with ExitStack() as stack:
+        out = None if order.out is None else stack.enter_context(OutFile(order.out))
+        stop = stack.enter_context(Stop())
+        meter = stack.enter_context(Meter(bars=bars))
+        digest = file.digest(lambda: meter.reading("reading", file.read, file.size))
+        request = RunRequest(order.model, order.options, digest, file.format, order.run)
+        run = stack.enter_context(Run(store, settings, request))
+        tally = Tally() if out is None else out.resume(run.ids)
+        files = FileRun(store, run, file, meter, stop)
+        with files.telling():
+            files.prepare()
+            if out is None and order.wait is None:
+                for ids in files.enqueue():
+                    for job_id in ids:
+                        _print_id(job_id, as_json=order.as_json)
+                return ExitCode.DONE
+            deliver = partial(_print_results, as_json=order.as_json) if out is None else out.append
+            return _answer(files, deliver, tally, order, meter)
+
+
+def _answer(files: FileRun, deliver: Deliver, tally: Tally, order: _FileOrder, meter: Meter) -> ExitCode:
+    started, before = time.monotonic(), tally.rows
+    files.answer(deliver, tally, order.wait)
+    if order.out is not None:
+        rate = (tally.rows - before) / (time.monotonic() - started)
+        meter.say(f"{tally.succeeded:,} rows succeeded, {tally.failed:,} failed, {rate:,.0f} rows/s; see {order.out}")
+    return ExitCode.FAILED if tally.failed else ExitCode.DONE
+
+
+def _print_id(job_id: JobId, *, as_json: bool) -> None:
+    if as_json:
+        print_json({"id": job_id})
+    else:
+        echo(job_id)
+
+
+def _print_results(results: Sequence[tuple[int, StoredResult]], *, as_json: bool) -> None:
+    for _, result in results:
+        _print_result(result_of(result), as_json=as_json)
+
+
+def _print_result(result: Result, *, as_json: bool) -> None:
     if as_json:
         print_json(result_fields(result))
     elif result.state is State.SUCCEEDED:

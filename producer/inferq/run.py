@@ -1,0 +1,171 @@
+"""A run: the rows of one file, enqueued once however often it is asked for.
+
+The ids alone tell what was enqueued. Row 0 has an idempotency key made of what decides the answers, and its id fixes
+those of all the others (`NumberedIds`). Rows are accepted in order, so how far an earlier attempt came is found by
+asking for a few ids, and nothing is kept for each row, here or in the store.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from types import TracebackType
+from typing import Any, Self
+
+import orjson
+from numpy.typing import NDArray
+
+from inferq.bulk import chunks
+from inferq.catalog import Catalog, Target
+from inferq.intake import Intake
+from inferq.options import SubmitOptions
+from inferq_core.broker import Publisher
+from inferq_core.errors import InvalidInput
+from inferq_core.ids import MAX_NUMBERED, NumberedIds, routing_hash
+from inferq_core.settings import Settings
+from inferq_core.signature import CheckedRows
+from inferq_core.store.contract import Store
+from inferq_core.store.records import NewJob
+
+# Ids that one look for the last accepted row asks for.
+PROBES = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class RunRequest:
+    """What is enqueued, and so what makes a run the same one."""
+
+    model: str
+    options: SubmitOptions
+    digest: str  # SHA-256 of the file, hexadecimal
+    format: str  # how the file is read
+    name: str | None  # tells runs of the same file apart
+
+    @property
+    def key(self) -> str:
+        asked = [self.digest, self.format, self.model, self.options.version, self.options.method.value, self.name]
+        return f"file:{hashlib.sha256(orjson.dumps(asked)).hexdigest()}"
+
+
+class RefusedRow(InvalidInput):
+    """One of many rows does not fit the model; `index` says which."""
+
+    def __init__(self, index: int, reason: str) -> None:
+        super().__init__(reason)
+        self.index = index
+
+
+class Run:
+    """The jobs of one file. Use it as a context manager; not safe for threads.
+
+    Methods raise StoreUnavailable, and can be called again then; a broker that is away delays jobs and loses none.
+    """
+
+    def __init__(self, store: Store, settings: Settings, request: RunRequest) -> None:
+        self.request = request
+        self._store = store
+        self._max_rows = settings.max_rows_per_job
+        self._publisher = Publisher(settings.broker)
+        self._catalog = Catalog(store, settings)
+        self._intake = Intake(store, self._publisher, self._catalog.limits)
+        self._secret = hashlib.sha256(request.key.encode() + request.digest.encode()).digest()
+        first = store.keyed(request.key)
+        self._ids = None if first is None else NumberedIds.from_first(self._secret, first)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._publisher.close()
+
+    @property
+    def ids(self) -> NumberedIds | None:
+        """The ids of all its jobs, or None while none was ever accepted."""
+        return self._ids
+
+    def accepted(self) -> int:
+        """How many of its rows were accepted so far, from the first on.
+
+        Raises InvalidInput when it was begun once and its jobs are gone from the store.
+        """
+        if self._ids is None:
+            return 0
+        low, high = 0, MAX_NUMBERED  # the first number that was not accepted is among these
+        while high - low > 1:
+            step = -(-(high - low) // PROBES)
+            numbers = range(low, high, step)
+            known = self._store.states([self._ids.at(number) for number in numbers])
+            there = [number for number in numbers if self._ids.at(number) in known]
+            if low not in there:
+                raise InvalidInput(
+                    f"its rows were submitted from {self.begun} on, and their jobs are gone from the store since: "
+                    "--run NAME, with a new name, submits them once more"
+                )
+            low, high = there[-1], min(there[-1] + step, high)
+        return high
+
+    @property
+    def begun(self) -> str:
+        """When its first row was submitted."""
+        assert self._ids is not None
+        return time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(self._ids.started_ms / 1000))
+
+    def check(self, rows: Sequence[Any] | NDArray[Any]) -> list[CheckedRows]:
+        """The rows as they are stored, a job each. Raises RefusedRow, UnknownModel, UnknownVersion."""
+        signature = self._target().signature
+        checked = signature.check_each(rows)
+        if checked is not None:
+            return checked
+        checked = []
+        for index, row in enumerate(rows):
+            try:
+                checked.append(signature.check(row, max_rows=self._max_rows))
+            except InvalidInput as error:
+                raise RefusedRow(index, str(error)) from error
+        return checked
+
+    def submit(self, first: int, rows: Sequence[CheckedRows]) -> None:
+        """Enqueue the rows from number `first` on; all are durable then.
+
+        Every row before `first` must have been accepted. Rows that were accepted already are not enqueued again.
+        """
+        if first + len(rows) > MAX_NUMBERED:
+            raise InvalidInput(f"a file may have {MAX_NUMBERED:,} rows at the most")
+        target = self._target()
+        if self._ids is None:
+            self._ids = self._begin(rows[0], target)
+            first, rows = 1, rows[1:]
+        ids = self._ids
+        for chunk in chunks(self._job(number, row, target, ids) for number, row in enumerate(rows, start=first)):
+            self._intake.accept(chunk)
+
+    def _begin(self, row: CheckedRows, target: Target) -> NumberedIds:
+        """Accept number 0 alone: of several processes that begin the same run, one fixes the ids for all."""
+        ids = NumberedIds(self._secret, time.time_ns() // 1_000_000)
+        job = self._job(0, row, target, ids)
+        keyed = replace(job, idempotency_key=self.request.key, payload_digest=self.request.digest)
+        (first,) = self._intake.accept([keyed])
+        return NumberedIds.from_first(self._secret, first)
+
+    def _job(self, number: int, row: CheckedRows, target: Target, ids: NumberedIds) -> NewJob:
+        options = self.request.options
+        job_id = ids.at(number)
+        return NewJob(
+            id=job_id,
+            model=target.model,
+            n_rows=row.n_rows,
+            inputs=row.json,
+            queue=target.queue,
+            priority=options.priority,
+            version=options.version,
+            method=options.method,
+            routing_hash=routing_hash(job_id),
+        )
+
+    def _target(self) -> Target:
+        options = self.request.options
+        return self._catalog.target(self.request.model, options.version, options.method)
