@@ -72,6 +72,16 @@ def test_a_killed_process_comes_back_and_work_goes_on(up, work, role):
     assert running.stop(signal.SIGINT) == 0
 
 
+def test_a_keeper_whose_scheduler_died_is_replaced(up):
+    running = up()
+    keeper = running.child("keeper")
+    (scheduler,) = keeper.children()
+    scheduler.kill()
+    running.wait_said(f"keeper pid {keeper.pid} ended with code 3; it starts again")
+    running.wait_said("keeper pid", "is back")
+    assert running.child("keeper").children()
+
+
 def test_one_that_cannot_start_is_tried_ever_less_often(up):
     running = up()
     flower = running.child("flower")
