@@ -47,8 +47,9 @@ class Up:
 
     def child(self, role):
         """The newest process of a role, as `up` names it."""
-        word = "valkey-server" if role == "broker" else role
-        return next(child for child in psutil.Process(self.pid).children() if word in " ".join(child.cmdline()))
+        if role == "broker":
+            return next(child for child in psutil.Process(self.pid).children() if child.name() == "valkey-server")
+        return next(child for child in psutil.Process(self.pid).children() if role in child.cmdline())
 
     def tree(self):
         return psutil.Process(self.pid).children(recursive=True)

@@ -117,6 +117,7 @@ def test_a_second_ctrl_c_ends_everything_at_once(up, work):
     running.wait_said("stopping; ")
     assert running.stop(signal.SIGINT) == 0
     assert_nothing_is_left(running, tree)
+    assert "was killed; its jobs run again" in running.said
     assert work.states([job]) == [State.RUNNING], "given back when its lease is over"
 
 

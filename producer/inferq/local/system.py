@@ -116,7 +116,7 @@ class LocalSystem:
             self._lock.release()
             self._lock = None
         if self._is_ending_at_once:
-            self._say("killed what still ran; its jobs run again next time")
+            self._say("what still ran was killed; its jobs run again at the next start")
         self._interrupts.restore()
 
     def _grace(self, role: str) -> float:
