@@ -39,7 +39,7 @@ def test_the_keepers_tasks_do_not_fill_the_history(browser):
 
 def test_our_page_shows_the_finished_batch(busy, browser):
     row = rows(browser.get("/inferq").text, "inferq-batches")[0]
-    assert (row[0], row[2:5], row[7]) == (busy.batch_id, ["sum", "1", "1"], "completed")
+    assert (row[1:4], row[6], row[8]) == (["sum", "1", "1"], "completed", busy.batch_id)
 
 
 def test_it_shows_what_waits_by_queue_priority_and_model(browser):
@@ -48,6 +48,7 @@ def test_it_shows_what_waits_by_queue_priority_and_model(browser):
     depths = {row[0]: row[1:] for row in rows(browser.get("/inferq").text, "inferq-depths")}
     assert depths.keys() == {"nobody", "predictions"}
     assert int(depths["nobody"][0]) >= 1
+    assert depths["nobody"][2] == "none"
     assert depths["predictions"] == ["0", "0", "1"]
 
 
@@ -92,7 +93,7 @@ def test_without_any_data_it_says_so(quiet):
     assert page.status == 200
     for words in ("Nothing waits and nothing runs", "No worker runs", "No batch has finished yet", "No batch yet"):
         assert words in page.text
-    assert rows(page.text, "inferq-depths") == [["predictions", "0", "0", "0"]]
+    assert rows(page.text, "inferq-depths") == [["predictions", "0", "0", "none"]]
 
 
 def test_without_the_broker_it_says_so(quiet):
@@ -102,12 +103,12 @@ def test_without_the_broker_it_says_so(quiet):
     assert page.status == 200
     assert "does not answer" in page.text
     assert BROKER_PASSWORD not in page.text
-    assert rows(page.text, "inferq-depths") == [["predictions", "unknown", "0", "0"]]
+    assert rows(page.text, "inferq-depths") == [["predictions", "unknown", "0", "none"]]
 
 
 def test_a_browser_shows_the_finished_batch_and_refreshes(busy, chromium, tmp_path):
     page = dump(chromium, busy.settings.flower_port, "/inferq", tmp_path)
-    assert rows(page, "inferq-batches")[0][0] == busy.batch_id
+    assert rows(page, "inferq-batches")[0][-1] == busy.batch_id
     assert re.search(r'id="inferq-status"[^>]*>Updated \d', page)
     assert "status-dot-live" in re.search(r'<span[^>]*id="inferq-dot"[^>]*>', page)[0]
     assert re.search(r'<button[^>]*aria-pressed="false"[^>]*>Pause</button>', page)

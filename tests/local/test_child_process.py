@@ -8,7 +8,8 @@ import time
 import psutil
 import pytest
 
-from inferq.local.crash import HalfWayCrash, children_of
+from inferq.local.crash import HalfWayCrash
+from inferq.local.listing import children_of
 from inferq.local.process import ChildProcess, StartFailed
 
 STUBBORN = (
@@ -80,7 +81,7 @@ def test_its_own_children_end_with_it(start):
 def test_children_are_found_without_proc_too(start, monkeypatch):
     child = start(PARENT)
     child.wait_ready(lambda: child.tail().isdigit(), timeout=30)
-    monkeypatch.setattr("inferq.local.crash.Path", lambda _: type("Missing", (), {"exists": lambda _: False})())
+    monkeypatch.setattr("inferq.local.listing.Path", lambda _: type("Missing", (), {"exists": lambda _: False})())
     assert [process.pid for process in children_of(child.pid)] == [int(child.tail())]
 
 

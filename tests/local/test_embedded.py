@@ -79,7 +79,7 @@ def test_what_a_killed_server_left_behind_is_no_obstacle(settings):
     os.kill(broker.process.pid, signal.SIGKILL)
     until(lambda: broker.process.exit_code is not None)
     assert settings.broker_socket.exists(), "a stale socket"
-    broker._lock.close()
+    broker._lock.release()
     EmbeddedBroker(settings).stop()
 
 

@@ -14,7 +14,6 @@ from inferq_core import broker
 from inferq_core.errors import InferqError
 from inferq_core.logging import configure_logging, get_logger
 from inferq_core.settings import Settings, load_settings
-from inferq_workers import process
 from inferq_workers.consumer import Batcher
 from inferq_workers.identity import identify
 from inferq_workers.tasks import PREPARE_TASK, SWEEP_TASK, register_tasks
@@ -113,17 +112,31 @@ def _connect_signals(app: Celery, settings: Settings) -> None:
             sys.stderr.write(f"inferq: {error}\n")
             raise SystemExit(EXIT_UNAVAILABLE) from error
 
+        if _predicts(app):
+            # Before the fork, so that the pool shares what it brings: scikit-learn, seconds of work. Keeper and Flower
+            # start without.
+            import inferq_workers.process  # noqa: F401, PLC0415
+
     def on_process_begin(**_: Any) -> None:
-        if set(app.inferq.queues) != {MAINTENANCE_QUEUE}:
+        if _predicts(app):
+            from inferq_workers import process  # noqa: PLC0415
+
             process.begin(app.inferq)
 
     def on_process_end(**_: Any) -> None:
-        process.end()
+        if _predicts(app):
+            from inferq_workers import process  # noqa: PLC0415
+
+            process.end()
 
     signals.setup_logging.connect(on_setup_logging, weak=False)
     signals.worker_init.connect(on_worker_init, weak=False)
     signals.worker_process_init.connect(on_process_begin, weak=False)
     signals.worker_process_shutdown.connect(on_process_end, weak=False)
+
+
+def _predicts(app: Celery) -> bool:
+    return set(app.inferq.queues) != {MAINTENANCE_QUEUE}
 
 
 # BLAS and OpenMP read these when they are first imported: one thread per pool process.

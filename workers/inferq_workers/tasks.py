@@ -1,4 +1,8 @@
-"""The Celery tasks: thin, what they do is in `execution` and `keeper`."""
+"""The Celery tasks: thin, what they do is in `execution` and `keeper`.
+
+`process` brings scikit-learn. A keeper and Flower need these tasks' names only, so it is imported where it is used; a
+worker has it before its pool forks.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +16,6 @@ from inferq_core.ids import BatchId, JobId, new_batch_id
 from inferq_core.messages import PREDICT_TASK
 from inferq_core.states import ErrorCode
 from inferq_core.store import open_store
-from inferq_workers import process
 from inferq_workers.keeper import Keeper
 from inferq_workers.request import RECOVER_TASK, BatchRequest
 
@@ -27,11 +30,15 @@ def register_tasks(app: Celery) -> None:
     @app.task(name=PREDICT_TASK, bind=True, Strategy="inferq_workers.consumer:strategy", Request=BatchRequest)
     def predict(self: Any, model: str, job_ids: Sequence[JobId]) -> str:
         """Answer the jobs. Its own id is the batch id, so it works unmerged as well."""
+        from inferq_workers import process  # noqa: PLC0415 - see above
+
         return process.executor(app.inferq).run(BatchId(self.request.id or new_batch_id()), model, job_ids)
 
     @app.task(name=RECOVER_TASK)
     def recover(batch_id: BatchId, job_ids: Sequence[JobId], code: str | None, reason: str) -> str:
         """Take the jobs of a dead batch back."""
+        from inferq_workers import process  # noqa: PLC0415 - see above
+
         return process.executor(app.inferq).recover(
             batch_id, job_ids, None if code is None else ErrorCode(code), reason
         )

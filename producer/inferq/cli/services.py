@@ -57,7 +57,10 @@ def flower() -> None:
 
 
 def up() -> None:
-    """Run broker, worker, keeper and Flower on this machine until Ctrl-C."""
+    """Run broker, worker, keeper and Flower on this machine until Ctrl-C; what dies is started again.
+
+    Ctrl-C lets the worker finish the batches that run; a second one ends everything at once.
+    """
     from inferq.local.system import LocalSystem
 
     _interrupt_on_signals()

@@ -4,47 +4,14 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
-from pathlib import Path
+
+from inferq.local.listing import children_of
 
 # Seconds between two looks at how far the work is.
 LOOK_SECONDS = 0.002
-
-
-@dataclass(frozen=True, slots=True)
-class Process:
-    pid: int
-    parent: int
-    busy: bool  # on a core, or about to be
-
-
-def children_of(parent: int) -> list[Process]:
-    """The direct children of a process: from /proc where there is one, else from ps (macOS)."""
-    listed = _from_proc() if Path("/proc/self/stat").exists() else _from_ps()
-    return [process for process in listed if process.parent == parent]
-
-
-def _from_proc() -> list[Process]:
-    processes = []
-    for folder in Path("/proc").iterdir():
-        if folder.name.isdigit():
-            try:
-                # proc(5): pid (command) state ppid …; the command may hold spaces and brackets.
-                state, parent = (folder / "stat").read_text().rpartition(")")[2].split()[:2]
-            except (FileNotFoundError, ProcessLookupError):
-                continue  # it ended meanwhile
-            processes.append(Process(int(folder.name), int(parent), state == "R"))
-    return processes
-
-
-def _from_ps() -> list[Process]:
-    listing = subprocess.run(["ps", "-A", "-o", "pid=,ppid=,state="], check=True, capture_output=True, text=True)  # noqa: S607
-    rows = (line.split() for line in listing.stdout.splitlines())
-    return [Process(int(pid), int(parent), state.startswith("R")) for pid, parent, state in rows]
 
 
 class HalfWayCrash:

@@ -126,7 +126,7 @@ def _wait(client: Client, system: LocalSystem, jobs: Sequence[Job], progress: Pr
     left = set(jobs)
     deadline = time.monotonic() + FINISH_SECONDS
     while left and time.monotonic() < deadline:
-        system.check()
+        system.tend()
         try:
             for job in client.as_completed(left, timeout=1.0):
                 left.discard(job)

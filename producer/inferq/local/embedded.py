@@ -7,18 +7,17 @@ helper class is not used: it ends the server with SIGKILL.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import importlib.util
 import os
 import platform
 import sys
 from pathlib import Path
-from typing import IO
 
 import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from inferq.local.home import HomeLock
 from inferq.local.process import ChildProcess
 from inferq_core.errors import AlreadyRunning, BrokerUnavailable
 from inferq_core.settings import Settings
@@ -31,31 +30,47 @@ STOP_SECONDS = 10.0
 class EmbeddedBroker:
     """A running broker for one home folder; the folder is locked as long as it runs."""
 
-    def __init__(self, settings: Settings) -> None:
-        """Start it and wait until it answers.
+    def __init__(self, settings: Settings, lock: HomeLock | None = None) -> None:
+        """Start it and wait until it answers. Without the `lock` of its home it takes that lock itself.
 
-        Raises AlreadyRunning when this home has a broker, BrokerUnavailable when the wheel is missing, StartFailed
+        Raises AlreadyRunning when this home is in use, BrokerUnavailable when the wheel is missing, StartFailed
         with the end of the server's log when it does not come up.
         """
         self._socket = settings.broker_socket
-        home = settings.make_home()
+        self._home = settings.make_home()
         with contextlib.ExitStack() as undo:
-            self._lock = undo.enter_context(_lock_home(home))
+            self._lock = lock or HomeLock(self._home)
+            self._owns_lock = lock is None
+            if self._owns_lock:
+                undo.callback(self._lock.release)
             _require_silence(self._socket)
-            folder = home / "broker"
-            folder.mkdir(mode=0o700, exist_ok=True)
-            self.process = ChildProcess(
-                "broker", _command(self._socket, folder), log=home / "logs" / "broker.log", environment={}
-            )
+            self.start()
             undo.callback(self.process.stop, grace=STOP_SECONDS)
-            self.process.wait_ready(lambda: answers(self._socket), timeout=START_SECONDS)
+            self.process.wait_ready(self.is_ready, timeout=START_SECONDS)
             undo.pop_all()
+
+    def start(self) -> ChildProcess:
+        """Start the server, again when it ended: the socket of one that was killed is no obstacle."""
+        folder = self._home / "broker"
+        folder.mkdir(mode=0o700, exist_ok=True)
+        self.process = ChildProcess(
+            "broker",
+            _command(self._socket, folder),
+            log=self._home / "logs" / "broker.log",
+            environment={},
+            inherit=[self._lock.descriptor],
+        )
+        return self.process
+
+    def is_ready(self) -> bool:
+        return answers(self._socket)
 
     def stop(self) -> None:
         """End it with its file written, and let the home go."""
         self.process.stop(grace=STOP_SECONDS)
         self._socket.unlink(missing_ok=True)
-        self._lock.close()
+        if self._owns_lock:
+            self._lock.release()
 
 
 def answers(socket: Path) -> bool:
@@ -102,22 +117,3 @@ def _command(socket: Path, folder: Path) -> list[str]:
         "maxmemory-policy": "noeviction",
     }
     return [str(server_binary()), *(part for name, value in options.items() for part in (f"--{name}", value))]
-
-
-def _lock_home(home: Path) -> IO[str]:
-    """The open lock file of the home; closing it lets go. Raises AlreadyRunning that names the holder's pid."""
-    path = home / "broker.lock"
-    lock = path.open("a+")
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        lock.seek(0)
-        holder = lock.read().strip() or "unknown"
-        lock.close()
-        raise AlreadyRunning(
-            f"inferq runs on INFERQ_HOME={home} already (pid {holder}): stop it, or set another INFERQ_HOME"
-        ) from None
-    lock.truncate(0)
-    lock.write(str(os.getpid()))
-    lock.flush()
-    return lock

@@ -50,7 +50,8 @@ class OverviewPage(BaseHandler):
             batches=overview.batches[:SHOWN_BATCHES],
             model_of=self._model_of,
             seconds=shown_seconds,
-            clock=shown_clock,
+            day=lambda at: datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d"),
+            clock=lambda at: datetime.fromtimestamp(at, UTC).strftime("%H:%M:%S"),
             percent=lambda share: f"{100 * share:.0f}",
         )
 
@@ -69,7 +70,3 @@ def shown_seconds(seconds: float | None) -> str:
     if seconds < 120:  # noqa: PLR2004
         return f"{seconds:.1f} s"
     return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"  # noqa: PLR2004
-
-
-def shown_clock(at: float) -> str:
-    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")

@@ -31,8 +31,8 @@ log = structlog.get_logger(__name__)
 # Tasks, that is batches, whose history is kept. All of it is pickled at each save.
 MAX_TASKS = 10_000
 SAVE_INTERVAL_MS = 60_000
-# What a batch is, first; the id last, because it is long.
-TASK_COLUMNS = "args,state,received,runtime,worker,name,uuid"
+# What a batch is, first; the id last, because it is long. No name: every batch has the same.
+TASK_COLUMNS = "args,state,received,runtime,worker,uuid"
 # Seconds after which a worker that is gone leaves the metrics.
 FORGET_WORKERS = 3600
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
