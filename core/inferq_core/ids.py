@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from dataclasses import dataclass
 from typing import NewType, Self
 from uuid import UUID
@@ -11,6 +12,9 @@ import uuid_utils
 
 JobId = NewType("JobId", str)
 BatchId = NewType("BatchId", str)
+
+
+_CANONICAL = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 
 
 def new_job_id() -> JobId:
@@ -57,6 +61,8 @@ class NumberedIds:
 
 def parse_job_id(text: str) -> JobId | None:
     """The canonical form of `text`, or None when it is no UUID at all."""
+    if isinstance(text, str) and _CANONICAL.fullmatch(text):
+        return JobId(text)  # a tenth of the price
     try:
         return JobId(str(UUID(text)))
     except (ValueError, AttributeError, TypeError):

@@ -9,18 +9,18 @@ from __future__ import annotations
 import threading
 import uuid
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
 
 import orjson
 import redis
 
 from inferq_core.broker import CONNECT_TIMEOUT, is_redis
+from inferq_core.ids import JobId
 from inferq_core.logging import get_logger
 from inferq_core.redis_lists import client_of
 from inferq_core.store.records import StoredResult
 
 CHANNEL_PREFIX = "inferq.reply."
-# Outputs larger than this (bytes of JSON) are not carried: the client reads them from the store.
+# Outputs larger than this (characters of JSON) are not carried: the client reads them from the store.
 MAX_CARRIED_OUTPUTS = 4096
 # Seconds a listening thread blocks before it looks whether it should stop.
 POLL_SECONDS = 0.5
@@ -38,8 +38,12 @@ class Notifier:
         if is_redis(broker_url):
             self._client = client_of(broker_url, connect_timeout=CONNECT_TIMEOUT, timeout=CONNECT_TIMEOUT)
 
-    def notify(self, results: Mapping[str, Sequence[StoredResult]]) -> None:
-        """Publish each client's results; a broker that is away is logged, not raised (clients poll)."""
+    def notify(self, results: Mapping[str, Sequence[StoredResult | JobId]]) -> None:
+        """Publish each client's results; a broker that is away is logged, not raised (clients poll).
+
+        Of a result whose outputs are larger than MAX_CARRIED_OUTPUTS give the id. Outputs may be JSON already, as an
+        `orjson.Fragment`.
+        """
         if self._client is None or not results:
             return
         pipeline = self._client.pipeline(transaction=False)
@@ -55,12 +59,8 @@ class Notifier:
             self._client.close()
 
 
-def encode_results(results: Sequence[StoredResult]) -> bytes:
-    items: list[Any] = []
-    for result in results:
-        carried = len(orjson.dumps(result.outputs)) <= MAX_CARRIED_OUTPUTS
-        items.append(result if carried else result.id)
-    return orjson.dumps(items)
+def encode_results(results: Sequence[StoredResult | JobId]) -> bytes:
+    return orjson.dumps(list(results))
 
 
 def decode_results(data: bytes) -> tuple[list[StoredResult], list[str]]:

@@ -60,16 +60,28 @@ def check_each(
     """See `Signature.check_each`, whose work this is."""
     if not (layout is Layout.MATRIX or all(column.is_float for column in columns)):
         return None
-    if not (isinstance(items, np.ndarray) or all(isinstance(item, (list, Mapping)) for item in items)):
-        return None
     try:
-        matrix = _as_numbers(_table(layout, columns, items))
+        table = items if isinstance(items, np.ndarray) else _stack(items)
+        if table is None:
+            return None
+        matrix = _as_numbers(_table(layout, columns, table))
         if matrix is None or len(matrix) != len(items):
             return None
         _check_matrix(columns, matrix)
     except InvalidInput:
         return None
-    return [CheckedRows(1, _wrap(layout, columns, _dump(matrix[row : row + 1]))) for row in range(len(matrix))]
+    before, after = _wrap(layout, columns, "\0").split("\0")
+    return [CheckedRows(1, f"{before}{_dump(matrix[row : row + 1])}{after}") for row in range(len(matrix))]
+
+
+def _stack(items: Sequence[Any]) -> Sequence[Any] | NDArray[Any] | None:
+    """Items that may be the rows of one table: as one array when they are arrays. None for what is no row."""
+    if all(type(item) is np.ndarray and item.ndim == 1 for item in items):
+        try:
+            return np.stack(items)
+        except ValueError:  # of different lengths
+            return None
+    return items if all(isinstance(item, (list, Mapping)) for item in items) else None
 
 
 def _wrap(layout: Layout, columns: Sequence[Column], text: str) -> str:

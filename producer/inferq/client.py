@@ -7,7 +7,7 @@ from datetime import timedelta
 from types import TracebackType
 from typing import Any, Self, TypeAlias, Unpack
 
-from inferq.bulk import chunks, items_of
+from inferq.bulk import blocks, chunks, items_of
 from inferq.catalog import Catalog, Target
 from inferq.commit import GroupCommit
 from inferq.intake import Doorbell, Intake
@@ -19,6 +19,7 @@ from inferq_core.errors import InvalidInput, SettingsError, UnknownJob, WaitTime
 from inferq_core.ids import JobId, new_job_id, routing_hash
 from inferq_core.notify import Notifier
 from inferq_core.settings import Settings, load_settings
+from inferq_core.signature import CheckedRows
 from inferq_core.states import Method, Priority, State
 from inferq_core.store import open_store
 from inferq_core.store.contract import Store
@@ -232,13 +233,16 @@ class Client:
     def _prepare(self, model: str, rows: Any, options: SubmitOptions) -> NewJob:
         """The job, checked. Raises UnknownModel, UnknownVersion, InvalidInput."""
         target = self._target(model, options)
-        checked = target.signature.check(rows, max_rows=self.settings.max_rows_per_job)
-        job_id = new_job_id()
+        job = self._job(target, target.signature.check(rows, max_rows=self.settings.max_rows_per_job), options)
         if options.idempotency_key is None:
-            self._waiter.expect(job_id)
+            self._waiter.expect(job.id)
+        return job
+
+    def _job(self, target: Target, checked: CheckedRows, options: SubmitOptions) -> NewJob:
+        job_id = new_job_id()
         return NewJob(
             id=job_id,
-            model=model,
+            model=target.model,
             n_rows=checked.n_rows,
             inputs=checked.json,
             queue=target.queue,
@@ -249,7 +253,7 @@ class Client:
             routing_key=options.routing_key,
             routing_hash=routing_hash(options.routing_key or job_id),
             idempotency_key=options.idempotency_key,
-            payload_digest=payload_digest(model, options, checked.json) if options.idempotency_key else None,
+            payload_digest=payload_digest(target.model, options, checked.json) if options.idempotency_key else None,
             metadata=options.metadata,
             reply_to=self._waiter.reply_to,
         )
@@ -259,11 +263,19 @@ class Client:
 
     def _prepare_each(self, model: str, items: Any, options: SubmitOptions, first: int = 0) -> Iterator[NewJob]:
         named = self._target(model, options).signature.named
-        for position, item in enumerate(items_of(items, named=named), start=first):
-            try:
-                yield self._prepare(model, item, options)
-            except InvalidInput as error:
-                raise InvalidInput(f"item {position}: {error}") from error
+        for block in blocks(items_of(items, named=named)):
+            target = self._target(model, options)
+            checked = target.signature.check_each(block)
+            for place, item in enumerate(block):
+                rows = self._check(target, item, first + place) if checked is None else checked[place]
+                yield self._job(target, rows, options)
+            first += len(block)
+
+    def _check(self, target: Target, item: Any, position: int) -> CheckedRows:
+        try:
+            return target.signature.check(item, max_rows=self.settings.max_rows_per_job)
+        except InvalidInput as error:
+            raise InvalidInput(f"item {position}: {error}") from error
 
 
 def _many(options: ManyOptions) -> SubmitOptions:

@@ -14,7 +14,7 @@ from inferq_core.errors import BrokerUnavailable, StoreUnavailable
 from inferq_core.ids import BatchId, JobId
 from inferq_core.logging import get_logger
 from inferq_core.messages import describe, group
-from inferq_core.notify import Notifier
+from inferq_core.notify import MAX_CARRIED_OUTPUTS, Notifier
 from inferq_core.settings import Settings
 from inferq_core.states import ErrorCode, State
 from inferq_core.store.contract import Store
@@ -123,10 +123,13 @@ class Executor:
 
     def _notify(self, claim: Claim, outcomes: Sequence[Outcome], completed: Completed) -> None:
         by_id = {outcome.id: outcome for outcome in outcomes}
-        replies: dict[str, list[StoredResult]] = defaultdict(list)
+        replies: dict[str, list[StoredResult | JobId]] = defaultdict(list)
         for job in claim.jobs:
             if job.reply_to is not None and job.id in completed.ids:
-                replies[job.reply_to].append(self._result(claim, job, by_id[job.id], completed.completed_at))
+                outcome = by_id[job.id]
+                small = outcome.outputs is None or len(outcome.outputs) <= MAX_CARRIED_OUTPUTS
+                result = self._result(claim, job, outcome, completed.completed_at) if small else job.id
+                replies[job.reply_to].append(result)
         self._notifier.notify(replies)
 
     def _result(self, claim: Claim, job: ClaimedJob, outcome: Outcome, completed_at: float) -> StoredResult:
@@ -137,7 +140,7 @@ class Executor:
             model=job.model,
             version=outcome.version,
             variant=outcome.variant,
-            outputs=None if outcome.outputs is None else orjson.loads(outcome.outputs),
+            outputs=None if outcome.outputs is None else orjson.Fragment(outcome.outputs),
             error_code=outcome.error_code,
             error_message=outcome.error_message,
             attempt=job.attempt,

@@ -21,14 +21,15 @@ from inferq_core.store.tables import batches, jobs, pending
 
 # Rows are locked in id order, so that two claims never wait for each other; what another claim has locked is skipped.
 # A batch id that is there already takes nothing: `batch` is empty then. The commit does not wait for the disk: a claim
-# that is lost with the server's memory is a lease that ran out.
+# that is lost with the server's memory is a lease that ran out. Many values travel as one text, which costs this side a
+# join instead of escaping each for an array.
 _POSTGRESQL_CLAIM = text("""
 WITH moment AS MATERIALIZED (
     SELECT CAST(extract(epoch FROM clock_timestamp()) AS double precision) AS at,
         set_config('synchronous_commit', 'off', true) AS relaxed
 ), locked AS MATERIALIZED (
     SELECT id, model, queue, priority, n_rows, group_limit, published_at FROM pending
-    WHERE id = ANY (CAST(:ids AS uuid[])) AND batch_id IS NULL
+    WHERE id = ANY (CAST(string_to_array(:ids, ',') AS uuid[])) AND batch_id IS NULL
     ORDER BY id FOR UPDATE SKIP LOCKED
 ), ranked AS MATERIALIZED (
     SELECT *, row_number() OVER (ORDER BY group_limit DESC NULLS FIRST, id) AS place FROM locked
@@ -47,14 +48,16 @@ WITH moment AS MATERIALIZED (
         pending.published_at, pending.attempts AS attempt,
         coalesce(pending.deadline_at <= batch.claimed_at, false) AS expired, batch.claimed_at, batch.lease_until
 )
-SELECT claimed.*, jobs.inputs, jobs.version, jobs.method, jobs.routing_hash, jobs.created_at, jobs.reply_to,
+SELECT CAST(claimed.id AS text) AS id, claimed.model, claimed.queue, claimed.priority, claimed.n_rows,
+    claimed.group_limit, claimed.published_at, claimed.attempt, claimed.expired, claimed.claimed_at,
+    claimed.lease_until, jobs.inputs, jobs.version, jobs.method, jobs.routing_hash, jobs.created_at, jobs.reply_to,
     jobs.traceparent
 FROM claimed JOIN jobs ON jobs.id = claimed.id
 UNION ALL
-SELECT id, model, queue, priority, n_rows, group_limit, published_at, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL,
-    NULL, NULL, NULL
+SELECT CAST(id AS text), model, queue, priority, n_rows, group_limit, published_at, NULL, NULL, NULL, NULL, NULL, NULL,
+    NULL, NULL, NULL, NULL, NULL
 FROM ranked WHERE place > group_limit
-""").columns(pending.c.id)
+""")
 
 # SQLite has no data-modifying WITH: the same in steps. The write lock is held, so nothing changes between them.
 _SQLITE_QUEUED = f"""
@@ -94,7 +97,7 @@ def _postgresql_claim(
 ) -> Claim:
     rows = (
         connection.execute(
-            _POSTGRESQL_CLAIM, {"ids": list(job_ids), "batch_id": batch_id, "worker": worker, "lease": lease}
+            _POSTGRESQL_CLAIM, {"ids": ",".join(job_ids), "batch_id": batch_id, "worker": worker, "lease": lease}
         )
         .mappings()
         .all()

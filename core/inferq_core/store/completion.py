@@ -10,9 +10,11 @@ from sqlalchemy import ColumnElement, Connection, Row, delete, insert, select, t
 from inferq_core.ids import BatchId, JobId
 from inferq_core.states import ErrorCode, State
 from inferq_core.store.records import BatchLog, Completed, Outcome
-from inferq_core.store.sql import SQLITE_CLOCK, json_text, one_of, read_clock, storable
+from inferq_core.store.sql import SEPARATOR, SQLITE_CLOCK, json_text, one_of, read_clock, storable
 from inferq_core.store.tables import batches, pending, results
 
+# What many outcomes have in common is sent once, as their kind; outputs and ids are sent as one text each.
+#
 # The batch's row is locked first, by everything that takes jobs from a batch: two of them wait here and nowhere else.
 # A job that was taken from the batch meanwhile does not match `batch_id` any more: that is the fence.
 _POSTGRESQL_COMPLETE = text("""
@@ -20,13 +22,17 @@ WITH batch AS MATERIALIZED (
     SELECT id, worker, claimed_at, CAST(extract(epoch FROM clock_timestamp()) AS double precision) AS now
     FROM batches WHERE id = CAST(:batch_id AS uuid) FOR UPDATE
 ), given AS (
-    SELECT * FROM unnest(CAST(:id AS uuid[]), CAST(:state AS text[]), CAST(:outputs AS text[]),
-        CAST(:error_code AS text[]), CAST(:error_message AS text[]), CAST(:version AS int[]), CAST(:variant AS text[]),
-        CAST(:batch_rows AS int[]), CAST(:predict_seconds AS double precision[]))
-    AS g (id, state, outputs, error_code, error_message, version, variant, batch_rows, predict_seconds)
+    SELECT one.id, one.outputs, kind.*
+    FROM unnest(CAST(string_to_array(:ids, ',') AS uuid[]), string_to_array(:outputs, :separator, ''),
+        CAST(string_to_array(:kinds, ',') AS int[])) AS one (id, outputs, kind)
+    JOIN unnest(CAST(:state AS text[]), CAST(:error_code AS text[]), CAST(:error_message AS text[]),
+        CAST(:version AS int[]), CAST(:variant AS text[]), CAST(:batch_rows AS int[]),
+        CAST(:predict_seconds AS double precision[])) WITH ORDINALITY
+    AS kind (state, error_code, error_message, version, variant, batch_rows, predict_seconds, number)
+    ON kind.number = one.kind
 ), gone AS (
     DELETE FROM pending USING batch
-    WHERE pending.id = ANY (CAST(:id AS uuid[])) AND pending.batch_id = batch.id
+    WHERE pending.id = ANY (CAST(string_to_array(:ids, ',') AS uuid[])) AND pending.batch_id = batch.id
     RETURNING pending.id, pending.model, pending.attempts, pending.created_at, pending.batch_id,
         batch.worker, batch.claimed_at, batch.now
 ), written AS (
@@ -45,8 +51,8 @@ WITH batch AS MATERIALIZED (
     FROM batch CROSS JOIN (SELECT count(*) AS n FROM written) AS done
     WHERE batches.id = batch.id AND batches.finished_at IS NULL AND done.n > 0
 )
-SELECT written.id, batch.now FROM written CROSS JOIN batch
-""").columns(pending.c.id)
+SELECT CAST(written.id AS text) AS id, batch.now FROM written CROSS JOIN batch
+""")
 
 # SQLite has no data-modifying WITH: the same in steps, under its write lock.
 _SQLITE_BATCH = f"SELECT id, worker, claimed_at, {SQLITE_CLOCK} AS now FROM batches WHERE id = ?"  # noqa: S608
@@ -98,24 +104,38 @@ def _postgresql_complete(
     connection: Connection, batch_id: BatchId, given: Mapping[JobId, Outcome], log: BatchLog
 ) -> tuple[set[str], float | None]:
     """The ids that were written, and when."""
-    outcomes = given.values()
+    kinds: dict[tuple[Any, ...], int] = {}
+    numbers = [kinds.setdefault(_kind(outcome), len(kinds) + 1) for outcome in given.values()]
+    columns = map(list, zip(*kinds, strict=True)) if kinds else [[] for _ in _KIND]
     parameters = {
         "batch_id": batch_id,
         "n_jobs": log.n_jobs,
         "n_rows": log.n_rows,
         "seconds": log.predict_seconds,
-        "id": [outcome.id for outcome in outcomes],
-        "state": [outcome.state.value for outcome in outcomes],
-        "outputs": [outcome.outputs for outcome in outcomes],
-        "error_code": [outcome.error_code and outcome.error_code.value for outcome in outcomes],
-        "error_message": [storable(outcome.error_message) for outcome in outcomes],
-        "version": [outcome.version for outcome in outcomes],
-        "variant": [outcome.variant for outcome in outcomes],
-        "batch_rows": [outcome.batch_rows for outcome in outcomes],
-        "predict_seconds": [outcome.predict_seconds for outcome in outcomes],
+        "ids": ",".join(given),
+        "outputs": SEPARATOR.join([outcome.outputs or "" for outcome in given.values()]),
+        "separator": SEPARATOR,
+        "kinds": ",".join(map(str, numbers)),
+        **dict(zip(_KIND, columns, strict=True)),
     }
     rows = connection.execute(_POSTGRESQL_COMPLETE, parameters).all()
     return {row.id for row in rows}, float(rows[0].now) if rows else None
+
+
+_KIND = ("state", "error_code", "error_message", "version", "variant", "batch_rows", "predict_seconds")
+
+
+def _kind(outcome: Outcome) -> tuple[Any, ...]:
+    """What _KIND names."""
+    return (
+        outcome.state.value,
+        outcome.error_code and outcome.error_code.value,
+        storable(outcome.error_message),
+        outcome.version,
+        outcome.variant,
+        outcome.batch_rows,
+        outcome.predict_seconds,
+    )
 
 
 def _sqlite_complete(
@@ -127,7 +147,7 @@ def _sqlite_complete(
         return set(), None
     gone = connection.exec_driver_sql(_SQLITE_GONE, (json_text(list(given)), batch_id)).all()
     if gone:
-        rows = [tuple(_result_row(job, given[JobId(job.id)], batch, batch.now).values()) for job in gone]
+        rows = [_result_row(job, given[job.id], batch, batch.now) for job in gone]
         connection.exec_driver_sql(_SQLITE_RESULT, rows)
         done = {
             "n_jobs": log.n_jobs,
@@ -141,28 +161,28 @@ def _sqlite_complete(
     return {row.id for row in gone}, float(batch.now)
 
 
-def _result_row(job: Row[Any], outcome: Outcome, batch: Row[Any] | None, now: float) -> dict[str, Any]:
-    """The columns of `results`, in the order of _SQLITE_RESULT."""
-    claimed_at = None if batch is None else float(batch.claimed_at)
+def _result_row(job: Row[Any], outcome: Outcome, batch: Row[Any] | None, now: float) -> tuple[Any, ...]:
+    """The columns of `results`, in their order."""
+    batch_id, worker, claimed_at = (None, None, None) if batch is None else (batch.id, batch.worker, batch.claimed_at)
     seconds = outcome.predict_seconds
-    return {
-        "id": job.id,
-        "state": outcome.state.value,
-        "model": job.model,
-        "version": outcome.version,
-        "variant": outcome.variant,
-        "outputs": outcome.outputs,
-        "error_code": outcome.error_code and outcome.error_code.value,
-        "error_message": storable(outcome.error_message),
-        "attempt": job.attempts,
-        "batch_id": None if batch is None else batch.id,
-        "batch_rows": outcome.batch_rows,
-        "worker": None if batch is None else batch.worker,
-        "created_at": job.created_at,
-        "claimed_at": claimed_at,
-        "predicted_at": None if claimed_at is None or seconds is None else claimed_at + seconds,
-        "completed_at": now,
-    }
+    return (
+        job.id,
+        outcome.state.value,
+        job.model,
+        outcome.version,
+        outcome.variant,
+        outcome.outputs,
+        outcome.error_code and outcome.error_code.value,
+        storable(outcome.error_message),
+        job.attempts,
+        batch_id,
+        outcome.batch_rows,
+        worker,
+        job.created_at,
+        claimed_at,
+        None if claimed_at is None or seconds is None else claimed_at + seconds,
+        now,
+    )
 
 
 def end(
@@ -184,6 +204,9 @@ def end(
     outcome = Outcome(id=JobId(""), state=state, error_code=code, error_message=message)
     connection.execute(
         insert(results).returning(results.c.id),
-        [_result_row(row, outcome, by_id.get(row.batch_id), now) for row in gone],
+        [
+            dict(zip(results.c.keys(), _result_row(row, outcome, by_id.get(row.batch_id), now), strict=True))
+            for row in gone
+        ],
     ).all()
     return sorted(JobId(row.id) for row in gone)

@@ -16,6 +16,10 @@ SQLITE_CLOCK = "((julianday('now') - 2440587.5) * 86400.0)"
 POSTGRESQL_CLOCK = "CAST(extract(epoch FROM clock_timestamp()) AS double precision)"
 
 
+# Stands between JSON texts that travel as one: inside of them, a control character is always escaped.
+SEPARATOR = "\x1e"
+
+
 class clock(FunctionElement[float]):  # noqa: N801 - reads like the SQL function it stands for
     """Seconds since 1970 by the database's clock, at the moment the statement runs."""
 
