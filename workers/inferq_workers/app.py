@@ -15,6 +15,7 @@ from inferq_core.errors import InferqError
 from inferq_core.logging import configure_logging, get_logger
 from inferq_core.settings import Settings, load_settings
 from inferq_workers.consumer import Batcher
+from inferq_workers.garbage import spare_collections
 from inferq_workers.identity import identify
 from inferq_workers.tasks import PREPARE_TASK, SWEEP_TASK, register_tasks
 
@@ -129,6 +130,10 @@ def _connect_signals(app: Celery, settings: Settings) -> None:
 
             process.end()
 
+    def on_worker_ready(**_: Any) -> None:
+        spare_collections()
+
+    signals.worker_ready.connect(on_worker_ready, weak=False)
     signals.setup_logging.connect(on_setup_logging, weak=False)
     signals.worker_init.connect(on_worker_init, weak=False)
     signals.worker_process_init.connect(on_process_begin, weak=False)

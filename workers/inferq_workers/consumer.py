@@ -41,6 +41,8 @@ log = get_logger(__name__)
 BUFFERED_ROWS_PER_PROCESS = 1024
 # Seconds between two looks for processes that died; Celery's own interval is 5 s, and each look costs microseconds.
 MAINTAIN_POOL_INTERVAL = 0.5
+# Seconds that events for Flower may wait to be sent together.
+EVENT_FLUSH_INTERVAL = 0.1
 # What may be asked for in a message; whatever else a worker does, it asks of itself.
 TASKS_TAKEN = {messages.PREDICT_TASK, SWEEP_TASK, PREPARE_TASK}
 # Messages fetched at once before their size is known.
@@ -51,6 +53,24 @@ class SettingAside(celery_consumer.Consumer):
     """Celery's consumer, which sets aside what it cannot take instead of dropping it or ending over it."""
 
     batcher: Batcher
+    _flush_planned = False
+
+    def on_send_event_buffered(self) -> None:
+        """Events wait a moment for others: each trip to the broker holds up the event loop, and with it the batches."""
+        if not self._flush_planned:
+            self._flush_planned = True
+            self.hub.call_later(EVENT_FLUSH_INTERVAL, self._flush)
+
+    def shutdown(self) -> None:
+        self._flush()
+        super().shutdown()
+
+    def _flush(self) -> None:
+        self._flush_planned = False
+        try:
+            self._flush_events()
+        except self.connection_errors as error:
+            log.warning("events_lost", reason=str(error))
 
     def create_task_handler(self, *args: Any, **kwargs: Any) -> Callable[[kombu.Message], Any]:
         usual = super().create_task_handler(*args, **kwargs)

@@ -16,6 +16,7 @@ from inferq_core.notify import Notifier
 from inferq_core.store import open_store
 from inferq_models.catalog import Catalog
 from inferq_workers.execution import Executor
+from inferq_workers.garbage import spare_collections
 from inferq_workers.identity import Identity
 from inferq_workers.pulse import Pulse
 
@@ -45,6 +46,7 @@ class PoolProcess:
     def start(self) -> None:
         # The pool already has a process per core: more threads would only fight each other.
         threadpool_limits(limits=1)
+        spare_collections()
         self._pulse.start()
 
     def stop(self) -> None:

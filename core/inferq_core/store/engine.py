@@ -22,15 +22,18 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from inferq_core.errors import InvalidInput, SettingsError, StoreUnavailable
 from inferq_core.settings import redact
-from inferq_core.store.translation import is_conflict, translate
+from inferq_core.store.translation import is_busy, is_conflict, translate
 
 T = TypeVar("T")
 
+WRITE = "BEGIN IMMEDIATE"
 # Instead of a word that begins a transaction: each statement is one, and sees one state.
 AUTOCOMMIT = "AUTOCOMMIT"
 
 # Writers of SQLite take turns; a turn is milliseconds. Only a stuck process lets this run out.
 BUSY_TIMEOUT_S = 30.0
+# Seconds between two looks at whether it is one's turn to write.
+TURN_LOOK_S = 0.0003
 CONNECT_TIMEOUT_S = 10
 SQLITE_MINIMUM = (3, 35)
 # Deadlocks and serialization failures of PostgreSQL end one of the two transactions; the next try mostly succeeds.
@@ -73,7 +76,7 @@ class Database:
         Not durable: a loss of power may undo it, a loss of the process does not. Single: on PostgreSQL `work` writes
         with its first statement only, which is a transaction by itself and takes one trip to the server.
         """
-        begin = AUTOCOMMIT if single and not self.is_sqlite else "BEGIN IMMEDIATE"
+        begin = AUTOCOMMIT if single and not self.is_sqlite else WRITE
         return self._run(work, begin=begin, synchronous="FULL" if durable else "NORMAL")
 
     def close(self) -> None:
@@ -206,7 +209,36 @@ def _prepare_sqlite(connection: Any, _: Any) -> None:
 
 
 def _begin_sqlite(connection: Connection) -> None:
-    connection.exec_driver_sql(connection.get_execution_options().get("inferq_begin", "BEGIN IMMEDIATE"))
+    begin = connection.get_execution_options().get("inferq_begin", WRITE)
+    if begin == WRITE:
+        _take_turn(connection)
+    else:
+        connection.exec_driver_sql(begin)
+
+
+def _take_turn(connection: Connection) -> None:
+    """Begin to write as soon as the writer before has ended.
+
+    SQLite's own way of waiting sleeps longer and longer, up to 100 ms, between two looks: with two busy writers the
+    lock is free for a good part of the time, and the unlucky one starves.
+    """
+    cursor = connection.connection.cursor()
+    give_up = time.monotonic() + BUSY_TIMEOUT_S
+    try:
+        cursor.execute("PRAGMA busy_timeout=0")
+        while time.monotonic() < give_up:
+            try:
+                cursor.execute(WRITE)
+            except sqlite3.OperationalError as error:
+                if not is_busy(error):
+                    break
+                time.sleep(TURN_LOOK_S)
+            else:
+                return
+        connection.exec_driver_sql(WRITE)  # for its error, in SQLAlchemy's terms
+    finally:
+        cursor.execute(f"PRAGMA busy_timeout={round(BUSY_TIMEOUT_S * 1000)}")
+        cursor.close()
 
 
 def _set_synchronous(connection: Connection, level: str) -> None:

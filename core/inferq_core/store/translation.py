@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sqlite3
 
 from sqlalchemy.exc import DataError, DBAPIError, InterfaceError, OperationalError
 
@@ -26,6 +27,11 @@ UPGRADE_HINT = "run `inferq db upgrade`"
 def is_conflict(error: DBAPIError) -> bool:
     """Two transactions stood in each other's way, and running this one again is the cure."""
     return _sqlstate(error) in (_DEADLOCK, _SERIALIZATION)
+
+
+def is_busy(error: sqlite3.OperationalError) -> bool:
+    """Another writer of SQLite holds the lock."""
+    return error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY
 
 
 def translate(error: DBAPIError, shown_url: str) -> InferqError | None:
