@@ -143,9 +143,12 @@ class Publisher:
 class _Redis:
     def __init__(self, url: str) -> None:
         self._client = redis_lists.client_of(url, connect_timeout=CONNECT_TIMEOUT, timeout=CONNECT_TIMEOUT)
+        self._connection: Any = None
 
     def publish(self, messages: Sequence[JobMessage]) -> None:
-        redis_lists.push(self._client, messages)
+        if self._connection is None:
+            self._connection = self._client.connection_pool.get_connection()
+        redis_lists.push(self._connection, messages)
 
     def depth(self, name: str) -> int:
         return redis_lists.depth(self._client, name)
@@ -154,7 +157,9 @@ class _Redis:
         self._client.ping()
 
     def close(self) -> None:
+        self._connection = None
         self._client.connection_pool.disconnect()
+        self._client.connection_pool.reset()
 
     def errors(self) -> tuple[type[BaseException], ...]:
         return (redis.RedisError, OSError)

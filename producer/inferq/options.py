@@ -21,6 +21,9 @@ MAX_METADATA = 16 * 1024
 
 Choice = TypeVar("Choice", bound=Enum)
 
+_METHODS = {member.value: member for member in Method}
+_PRIORITIES = {member.label: member for member in Priority}
+
 
 @dataclass(frozen=True, slots=True)
 class SubmitOptions:
@@ -63,8 +66,8 @@ def check_options(
     """The options in the store's terms. Raises InvalidInput that names the option, its value and what it takes."""
     return SubmitOptions(
         version=_version(version),
-        method=_choice("method", method, {member.value: member for member in Method}),
-        priority=_choice("priority", priority, {member.label: member for member in Priority}),
+        method=_choice("method", method, _METHODS),
+        priority=_choice("priority", priority, _PRIORITIES),
         deadline=_deadline(deadline),
         routing_key=_key("routing_key", routing_key),
         idempotency_key=_key("idempotency_key", idempotency_key),

@@ -5,13 +5,22 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import orjson
 from sqlalchemy import Connection, select, text
 from sqlalchemy.dialects import postgresql, sqlite
 
 from inferq_core.errors import IdempotencyConflict
 from inferq_core.ids import JobId
 from inferq_core.store.records import Accepted, NewJob
-from inferq_core.store.sql import POSTGRESQL_CLOCK, SEPARATOR, SQLITE_CLOCK, json_text, one_of, read_clock
+from inferq_core.store.sql import (
+    POSTGRESQL_CLOCK,
+    SEPARATOR,
+    SQLITE_CLOCK,
+    json_text,
+    one_of,
+    read_clock,
+    sqlite_cursor,
+)
 from inferq_core.store.tables import idempotency_keys
 
 # What a caller decides of a job, besides its id, inputs and routing hash: columns of `jobs` and their types, and how
@@ -55,7 +64,9 @@ SELECT at FROM moment
 """)  # noqa: S608 - made of the constants above
 
 # SQLite has no data-modifying WITH; its write lock is held, so what is there stays as it is between the steps.
-_SQLITE_THERE = "SELECT id FROM jobs WHERE id IN (SELECT value FROM json_each(?))"
+_SQLITE_THERE = f"""
+SELECT (SELECT json_group_array(id) FROM jobs WHERE id IN (SELECT value FROM json_each(?))), {SQLITE_CLOCK}
+"""  # noqa: S608 - a constant
 _SQLITE_JOB = f"INSERT INTO jobs ({_COLUMNS}, created_at, deadline_at) VALUES ({', '.join('?' * (len(_KIND) + 4))})"  # noqa: S608
 _SQLITE_PENDING = """
 INSERT INTO pending (id, model, queue, priority, n_rows, attempts, solo_crashes, published_at, republished, created_at,
@@ -97,22 +108,23 @@ def _postgresql_insert(connection: Connection, new_jobs: Sequence[NewJob]) -> fl
 
 def _sqlite_insert(connection: Connection, new_jobs: Sequence[NewJob]) -> float:
     """When they were accepted."""
-    now = float(connection.exec_driver_sql(f"SELECT {SQLITE_CLOCK}").scalar_one())
-    there = set(connection.exec_driver_sql(_SQLITE_THERE, (json_text([job.id for job in new_jobs]),)).scalars())
-    fresh = [(job, None if job.deadline is None else now + job.deadline) for job in new_jobs if job.id not in there]
-    if fresh:
-        connection.exec_driver_sql(
-            _SQLITE_JOB,
-            [(job.id, job.inputs, job.routing_hash, *_kind(job), now, deadline_at) for job, deadline_at in fresh],
-        )
-        connection.exec_driver_sql(
-            _SQLITE_PENDING,
-            [
-                (job.id, job.model, job.queue, job.priority.value, job.n_rows, now, now, deadline_at)
-                for job, deadline_at in fresh
-            ],
-        )
-    return now
+    with sqlite_cursor(connection) as cursor:
+        there, now = cursor.execute(_SQLITE_THERE, (json_text([job.id for job in new_jobs]),)).fetchone()
+        known = frozenset(orjson.loads(there))
+        fresh = [(job, None if job.deadline is None else now + job.deadline) for job in new_jobs if job.id not in known]
+        if fresh:
+            cursor.executemany(
+                _SQLITE_JOB,
+                [(job.id, job.inputs, job.routing_hash, *_kind(job), now, deadline_at) for job, deadline_at in fresh],
+            )
+            cursor.executemany(
+                _SQLITE_PENDING,
+                [
+                    (job.id, job.model, job.queue, job.priority.value, job.n_rows, now, now, deadline_at)
+                    for job, deadline_at in fresh
+                ],
+            )
+    return float(now)
 
 
 def _kind(job: NewJob) -> tuple[Any, ...]:

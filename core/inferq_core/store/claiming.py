@@ -9,14 +9,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
-from sqlalchemy import Connection, RowMapping, func, select, text
+from sqlalchemy import Connection, func, select, text
 
 from inferq_core.ids import BatchId, JobId
 from inferq_core.states import Method
 from inferq_core.store.part import REF_COLUMNS, pending_ref
 from inferq_core.store.records import Claim, ClaimedJob
-from inferq_core.store.sql import SQLITE_CLOCK, json_text, read_clock
+from inferq_core.store.sql import SQLITE_CLOCK, json_text, read_clock, sqlite_cursor
 from inferq_core.store.tables import batches, jobs, pending
 
 # Rows are locked in id order, so that two claims never wait for each other; what another claim has locked is skipped.
@@ -118,29 +119,35 @@ def _sqlite_claim(
     connection: Connection, batch_id: BatchId, job_ids: Sequence[JobId], worker: str, lease: float
 ) -> Claim:
     given = json_text(list(dict.fromkeys(job_ids)))
-    queued = connection.exec_driver_sql(_SQLITE_QUEUED, (given,)).mappings().all()
-    if not queued:
-        return _held(connection, batch_id)
-    # The largest limits first, as many as their limits allow.
-    queued = sorted(
-        queued, key=lambda row: (-math.inf if row["group_limit"] is None else -row["group_limit"], row["id"])
-    )
-    places = [(row["group_limit"], place, row) for place, row in enumerate(queued, start=1)]
-    taken = [row for limit, place, row in places if limit is None or place <= limit]
-    refused = [row for limit, place, row in places if limit is not None and place > limit]
-    now = float(taken[0]["now"])
-    sizes = (len(taken), sum(row["n_rows"] for row in taken), len(taken))
-    batch = (batch_id, worker, now, now + lease, *sizes)
-    if connection.exec_driver_sql(_SQLITE_BATCH, batch).rowcount == 0:
-        return _held(connection, batch_id)
-    connection.exec_driver_sql(_SQLITE_TAKE, (batch_id, json_text([row["id"] for row in taken])))
+    with sqlite_cursor(connection) as cursor:
+        queued = cursor.execute(_SQLITE_QUEUED, (given,)).fetchall()
+        taken, refused = _by_limits(queued)
+        if not taken:
+            return _held(connection, batch_id)
+        now = float(taken[0]["now"])
+        sizes = (len(taken), sum(row["n_rows"] for row in taken), len(taken))
+        if cursor.execute(_SQLITE_BATCH, (batch_id, worker, now, now + lease, *sizes)).rowcount == 0:
+            return _held(connection, batch_id)
+        cursor.execute(_SQLITE_TAKE, (batch_id, json_text([row["id"] for row in taken])))
     return Claim(
         batch_id=batch_id,
         claimed_at=now,
         lease_until=now + lease,
         jobs=_claimed_jobs(taken),
-        refused=tuple(pending_ref(row) for row in sorted(refused, key=lambda row: row["id"])),
+        refused=tuple(pending_ref(row) for row in sorted(refused, key=lambda row: str(row["id"]))),
     )
+
+
+def _by_limits(queued: Sequence[Any]) -> tuple[Sequence[Any], Sequence[Any]]:
+    """Those that are taken, and those that their limits refuse: the largest limits first, as many as they allow."""
+    if all(row["group_limit"] is None for row in queued):
+        return queued, ()
+    ordered = sorted(
+        queued, key=lambda row: (-(math.inf if row["group_limit"] is None else row["group_limit"]), row["id"])
+    )
+    places = [(row["group_limit"], place, row) for place, row in enumerate(ordered, start=1)]
+    taken = [row for limit, place, row in places if limit is None or place <= limit]
+    return taken, [row for limit, place, row in places if limit is not None and place > limit]
 
 
 def _held(connection: Connection, batch_id: BatchId) -> Claim:
@@ -162,11 +169,11 @@ def _held(connection: Connection, batch_id: BatchId) -> Claim:
     return Claim(batch_id, batch.claimed_at, batch.lease_until, _claimed_jobs(rows.all()), ())
 
 
-def _claimed_jobs(rows: Sequence[RowMapping]) -> tuple[ClaimedJob, ...]:
+def _claimed_jobs(rows: Sequence[Any]) -> tuple[ClaimedJob, ...]:
     return tuple(_claimed_job(row) for row in sorted(rows, key=lambda row: str(row["id"])))
 
 
-def _claimed_job(row: RowMapping) -> ClaimedJob:
+def _claimed_job(row: Any) -> ClaimedJob:
     return ClaimedJob(
         id=JobId(row["id"]),
         model=row["model"],

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, delete, insert, select, text
+from sqlalchemy import ColumnElement, Connection, delete, insert, select, text
 
 from inferq_core.ids import BatchId, JobId
 from inferq_core.states import ErrorCode, State
 from inferq_core.store.records import BatchLog, Completed, Outcome
-from inferq_core.store.sql import SEPARATOR, SQLITE_CLOCK, json_text, one_of, read_clock, storable
+from inferq_core.store.sql import SEPARATOR, SQLITE_CLOCK, json_text, one_of, read_clock, sqlite_cursor, storable
 from inferq_core.store.tables import batches, pending, results
 
 # What many outcomes have in common is sent once, as their kind; outputs and ids are sent as one text each.
@@ -142,43 +142,46 @@ def _sqlite_complete(
     connection: Connection, batch_id: BatchId, given: Mapping[JobId, Outcome], log: BatchLog
 ) -> tuple[set[str], float | None]:
     """The ids that were written, and when."""
-    batch = connection.exec_driver_sql(_SQLITE_BATCH, (batch_id,)).one_or_none()
-    if batch is None:
-        return set(), None
-    gone = connection.exec_driver_sql(_SQLITE_GONE, (json_text(list(given)), batch_id)).all()
-    if gone:
-        rows = [_result_row(job, given[job.id], batch, batch.now) for job in gone]
-        connection.exec_driver_sql(_SQLITE_RESULT, rows)
-        done = {
-            "n_jobs": log.n_jobs,
-            "n_rows": log.n_rows,
-            "seconds": log.predict_seconds,
-            "done": len(gone),
-            "now": batch.now,
-            "batch_id": batch_id,
-        }
-        connection.exec_driver_sql(_SQLITE_LOG, done)
-    return {row.id for row in gone}, float(batch.now)
+    with sqlite_cursor(connection) as cursor:
+        batch = cursor.execute(_SQLITE_BATCH, (batch_id,)).fetchone()
+        if batch is None:
+            return set(), None
+        gone = cursor.execute(_SQLITE_GONE, (json_text(list(given)), batch_id)).fetchall()
+        if gone:
+            now = batch["now"]
+            cursor.executemany(_SQLITE_RESULT, [_result_row(job, given[job["id"]], batch, now) for job in gone])
+            done = {
+                "n_jobs": log.n_jobs,
+                "n_rows": log.n_rows,
+                "seconds": log.predict_seconds,
+                "done": len(gone),
+                "now": now,
+                "batch_id": batch_id,
+            }
+            cursor.execute(_SQLITE_LOG, done)
+        return {job["id"] for job in gone}, float(batch["now"])
 
 
-def _result_row(job: Row[Any], outcome: Outcome, batch: Row[Any] | None, now: float) -> tuple[Any, ...]:
-    """The columns of `results`, in their order."""
-    batch_id, worker, claimed_at = (None, None, None) if batch is None else (batch.id, batch.worker, batch.claimed_at)
+def _result_row(job: Any, outcome: Outcome, batch: Any, now: float) -> tuple[Any, ...]:
+    """The columns of `results`, in their order. `job` is a row of `pending`, `batch` one of `batches` or None."""
+    batch_id, worker, claimed_at = (
+        (None, None, None) if batch is None else (batch["id"], batch["worker"], batch["claimed_at"])
+    )
     seconds = outcome.predict_seconds
     return (
-        job.id,
+        job["id"],
         outcome.state.value,
-        job.model,
+        job["model"],
         outcome.version,
         outcome.variant,
         outcome.outputs,
         outcome.error_code and outcome.error_code.value,
         storable(outcome.error_message),
-        job.attempts,
+        job["attempts"],
         batch_id,
         outcome.batch_rows,
         worker,
-        job.created_at,
+        job["created_at"],
         claimed_at,
         None if claimed_at is None or seconds is None else claimed_at + seconds,
         now,
@@ -195,18 +198,18 @@ def end(
     now: float,
 ) -> list[JobId]:
     """End the pending jobs that match, with no outputs: the way of whoever is not the batch. The ids, in order."""
-    gone = connection.execute(delete(pending).where(which).returning(pending)).all()
+    gone = connection.execute(delete(pending).where(which).returning(pending)).mappings().all()
     if not gone:
         return []
-    held_by = {row.batch_id for row in gone if row.batch_id is not None}
-    rows = connection.execute(select(batches).where(one_of(connection, batches.c.id, sorted(held_by)))).all()
-    by_id = {row.id: row for row in rows}
+    held_by = {row["batch_id"] for row in gone if row["batch_id"] is not None}
+    rows = connection.execute(select(batches).where(one_of(connection, batches.c.id, sorted(held_by)))).mappings()
+    by_id = {row["id"]: row for row in rows}
     outcome = Outcome(id=JobId(""), state=state, error_code=code, error_message=message)
     connection.execute(
         insert(results).returning(results.c.id),
         [
-            dict(zip(results.c.keys(), _result_row(row, outcome, by_id.get(row.batch_id), now), strict=True))
+            dict(zip(results.c.keys(), _result_row(row, outcome, by_id.get(row["batch_id"]), now), strict=True))
             for row in gone
         ],
     ).all()
-    return sorted(JobId(row.id) for row in gone)
+    return sorted(JobId(row["id"]) for row in gone)

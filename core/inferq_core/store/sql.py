@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import orjson
 from sqlalchemy import ARRAY, ColumnElement, Connection, Double, Text, cast, func, literal, select
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
 
@@ -39,6 +42,22 @@ def _sqlite_clock(*_: Any, **__: Any) -> str:
 
 def read_clock(connection: Connection) -> float:
     return float(connection.execute(select(clock())).scalar_one())
+
+
+@contextmanager
+def sqlite_cursor(connection: Connection) -> Iterator[sqlite3.Cursor]:
+    """The driver's own cursor in the transaction of `connection`, for a tenth of the price of SQLAlchemy's statements.
+
+    Rows are `sqlite3.Row`. Errors are SQLAlchemy's.
+    """
+    cursor: sqlite3.Cursor = connection.connection.cursor()  # type: ignore[assignment]
+    cursor.row_factory = sqlite3.Row
+    try:
+        yield cursor
+    except sqlite3.Error as error:
+        raise DBAPIError.instance(None, None, error, sqlite3.Error, dialect=connection.dialect) from error
+    finally:
+        cursor.close()
 
 
 def one_of(connection: Connection, column: ColumnElement[Any], values: Sequence[str]) -> ColumnElement[bool]:
