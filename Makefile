@@ -8,10 +8,10 @@ STAMP := $(VENV)/.inferq-installed
 CANDIDATES := $(if $(PYTHON),$(PYTHON),python3.13 python3.12 python3.11 python3)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check bench up lock
+.PHONY: help setup demo test check bench bench-growth up lock
 
 help:
-	@echo "make demo | test | check | bench | up      (PYTHON=… and VENV=… choose another Python)"
+	@echo "make demo | test | check | bench | bench-growth | up      (PYTHON=… and VENV=… choose another Python)"
 
 setup: $(STAMP)
 
@@ -49,6 +49,10 @@ check: $(STAMP)
 
 bench: $(STAMP)
 	@$(BIN)/python -m benchmarks $(ARGS)
+
+# Takes a while: a million queued jobs, ten million stored results.
+bench-growth: $(STAMP)
+	@$(BIN)/python -m benchmarks.growth $(ARGS)
 
 # After a change of dependencies in pyproject.toml. The image takes the same versions, without tools and broker.
 UV ?= uv

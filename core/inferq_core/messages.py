@@ -53,11 +53,9 @@ class JobMessage:
     def headers(self) -> dict[str, Any]:
         count = len(self.job_ids)
         headers: dict[str, Any] = {
-            "lang": "py",
             "task": PREDICT_TASK,
             "id": str(new_batch_id()),
             "argsrepr": describe(self.model, count),
-            "kwargsrepr": "",
             "timelimit": [self.limits.time_limit, None],
             # By position: a message of one job is little more than this.
             HEADER: [

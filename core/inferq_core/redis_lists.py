@@ -85,7 +85,6 @@ def encode(message: JobMessage) -> bytes:
             "properties": {
                 "delivery_tag": "",
                 "delivery_info": {"exchange": "", "routing_key": message.queue},
-                "priority": STEPS[message.priority],
                 "body_encoding": "utf-8",
             },
         }
