@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -86,8 +87,19 @@ def accept(connection: Connection, new_jobs: Sequence[NewJob]) -> Accepted:
     fresh = {job.id: job for job, id_ in zip(new_jobs, ids, strict=True) if job.id == id_}
     if not fresh:
         return Accepted(ids=ids, fresh=frozenset(), published_at=read_clock(connection))
-    insert = _postgresql_insert if connection.dialect.name == "postgresql" else _sqlite_insert
-    return Accepted(ids=ids, fresh=frozenset(fresh), published_at=insert(connection, list(fresh.values())))
+    if connection.dialect.name == "postgresql":
+        now = _postgresql_insert(connection, list(fresh.values()))
+    else:
+        with sqlite_cursor(connection) as cursor:
+            now = _sqlite_insert(cursor, list(fresh.values()))
+    return Accepted(ids=ids, fresh=frozenset(fresh), published_at=now)
+
+
+def accept_plainly(cursor: sqlite3.Cursor, new_jobs: Sequence[NewJob]) -> Accepted:
+    """`accept` on SQLite, for jobs without idempotency keys."""
+    fresh = {job.id: job for job in new_jobs}
+    now = _sqlite_insert(cursor, list(fresh.values()))
+    return Accepted(ids=[job.id for job in new_jobs], fresh=frozenset(fresh), published_at=now)
 
 
 def _postgresql_insert(connection: Connection, new_jobs: Sequence[NewJob]) -> float:
@@ -106,24 +118,23 @@ def _postgresql_insert(connection: Connection, new_jobs: Sequence[NewJob]) -> fl
     return float(connection.execute(_POSTGRESQL_INSERT, values).scalar_one())
 
 
-def _sqlite_insert(connection: Connection, new_jobs: Sequence[NewJob]) -> float:
+def _sqlite_insert(cursor: sqlite3.Cursor, new_jobs: Sequence[NewJob]) -> float:
     """When they were accepted."""
-    with sqlite_cursor(connection) as cursor:
-        there, now = cursor.execute(_SQLITE_THERE, (json_text([job.id for job in new_jobs]),)).fetchone()
-        known = frozenset(orjson.loads(there))
-        fresh = [(job, None if job.deadline is None else now + job.deadline) for job in new_jobs if job.id not in known]
-        if fresh:
-            cursor.executemany(
-                _SQLITE_JOB,
-                [(job.id, job.inputs, job.routing_hash, *_kind(job), now, deadline_at) for job, deadline_at in fresh],
-            )
-            cursor.executemany(
-                _SQLITE_PENDING,
-                [
-                    (job.id, job.model, job.queue, job.priority.value, job.n_rows, now, now, deadline_at)
-                    for job, deadline_at in fresh
-                ],
-            )
+    there, now = cursor.execute(_SQLITE_THERE, (json_text([job.id for job in new_jobs]),)).fetchone()
+    known = frozenset(orjson.loads(there))
+    fresh = [(job, None if job.deadline is None else now + job.deadline) for job in new_jobs if job.id not in known]
+    if fresh:
+        cursor.executemany(
+            _SQLITE_JOB,
+            [(job.id, job.inputs, job.routing_hash, *_kind(job), now, deadline_at) for job, deadline_at in fresh],
+        )
+        cursor.executemany(
+            _SQLITE_PENDING,
+            [
+                (job.id, job.model, job.queue, job.priority.value, job.n_rows, now, now, deadline_at)
+                for job, deadline_at in fresh
+            ],
+        )
     return float(now)
 
 

@@ -22,7 +22,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from inferq_core.errors import InvalidInput, SettingsError, StoreUnavailable
 from inferq_core.settings import redact
-from inferq_core.store.translation import is_busy, is_conflict, translate
+from inferq_core.store.translation import is_busy, is_conflict, plain_error, translate
 
 T = TypeVar("T")
 
@@ -79,6 +79,28 @@ class Database:
         begin = AUTOCOMMIT if single and not self.is_sqlite else WRITE
         return self._run(work, begin=begin, synchronous="FULL" if durable else "NORMAL")
 
+    def write_plainly(self, work: Callable[[sqlite3.Cursor], T]) -> T:
+        """`write`, durable, on SQLite alone, without SQLAlchemy's layers: for the write that an application waits for.
+
+        `work` gets the driver's cursor; its rows are `sqlite3.Row`.
+        """
+        with self._errors():
+            pooled = self.engine().raw_connection()
+            try:
+                cursor: Any = pooled.cursor()
+                cursor.row_factory = sqlite3.Row
+                cursor.execute("PRAGMA synchronous=FULL")
+                _take_turn(cursor)
+                try:
+                    result = work(cursor)
+                except BaseException:
+                    pooled.rollback()
+                    raise
+                pooled.commit()
+                return result
+            finally:
+                pooled.close()
+
     def close(self) -> None:
         """Close the connections of this process. The next use opens new ones."""
         engine, self._engine = self._engine, None
@@ -129,25 +151,35 @@ class Database:
 
     @contextmanager
     def _transaction(self, engine: Engine, *, begin: str, synchronous: str | None) -> Iterator[Connection]:
+        with self._errors(), engine.connect() as connection:
+            if self.is_sqlite:
+                if synchronous is not None:
+                    _set_synchronous(connection, synchronous)
+                connection = connection.execution_options(inferq_begin=begin)  # noqa: PLW2901
+            elif begin == AUTOCOMMIT:
+                connection = connection.execution_options(isolation_level="AUTOCOMMIT")  # noqa: PLW2901
+            with connection.begin():
+                yield connection
+
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
+        """The drivers' errors as the store's; those that are faults of the program, or conflicts, pass through."""
         try:
-            with engine.connect() as connection:
-                if self.is_sqlite:
-                    if synchronous is not None:
-                        _set_synchronous(connection, synchronous)
-                    connection = connection.execution_options(inferq_begin=begin)  # noqa: PLW2901
-                elif begin == AUTOCOMMIT:
-                    connection = connection.execution_options(isolation_level="AUTOCOMMIT")  # noqa: PLW2901
-                with connection.begin():
-                    yield connection
+            yield
         except PoolTimeout as error:
             raise StoreUnavailable(f"{self.shown}: all connections of this process stayed busy") from error
         except UnicodeEncodeError as error:
             raise InvalidInput(f"a text cannot be stored: {error}") from error
+        except sqlite3.Error as error:
+            raise self._translated(plain_error(error)) from error
         except DBAPIError as error:
-            translated = translate(error, self.shown)
-            if translated is None:
+            translated = self._translated(error)
+            if translated is error:
                 raise
             raise translated from error
+
+    def _translated(self, error: DBAPIError) -> Exception:
+        return translate(error, self.shown) or error
 
 
 def _is_stale(error: BaseException | None) -> bool:
@@ -210,35 +242,38 @@ def _prepare_sqlite(connection: Any, _: Any) -> None:
 
 def _begin_sqlite(connection: Connection) -> None:
     begin = connection.get_execution_options().get("inferq_begin", WRITE)
-    if begin == WRITE:
-        _take_turn(connection)
-    else:
+    if begin != WRITE:
         connection.exec_driver_sql(begin)
+        return
+    cursor = connection.connection.cursor()
+    try:
+        _take_turn(cursor)
+    except sqlite3.Error as error:
+        raise plain_error(error) from error
+    finally:
+        cursor.close()
 
 
-def _take_turn(connection: Connection) -> None:
-    """Begin to write as soon as the writer before has ended.
+def _take_turn(cursor: Any) -> None:
+    """Begin to write as soon as the writer before has ended. Raises sqlite3.Error.
 
     SQLite's own way of waiting sleeps longer and longer, up to 100 ms, between two looks: with two busy writers the
     lock is free for a good part of the time, and the unlucky one starves.
     """
-    cursor = connection.connection.cursor()
     give_up = time.monotonic() + BUSY_TIMEOUT_S
+    cursor.execute("PRAGMA busy_timeout=0")
     try:
-        cursor.execute("PRAGMA busy_timeout=0")
-        while time.monotonic() < give_up:
+        while True:
             try:
                 cursor.execute(WRITE)
             except sqlite3.OperationalError as error:
-                if not is_busy(error):
-                    break
+                if not is_busy(error) or time.monotonic() > give_up:
+                    raise
                 time.sleep(TURN_LOOK_S)
             else:
                 return
-        connection.exec_driver_sql(WRITE)  # for its error, in SQLAlchemy's terms
     finally:
         cursor.execute(f"PRAGMA busy_timeout={round(BUSY_TIMEOUT_S * 1000)}")
-        cursor.close()
 
 
 def _set_synchronous(connection: Connection, level: str) -> None:

@@ -10,9 +10,10 @@ from typing import Any
 
 import orjson
 from sqlalchemy import ARRAY, ColumnElement, Connection, Double, Text, cast, func, literal, select
-from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
+
+from inferq_core.store.translation import plain_error
 
 # SQLite before 3.42 has no unixepoch('subsec'); 2440587.5 is the Julian day of 1970-01-01.
 SQLITE_CLOCK = "((julianday('now') - 2440587.5) * 86400.0)"
@@ -55,7 +56,7 @@ def sqlite_cursor(connection: Connection) -> Iterator[sqlite3.Cursor]:
     try:
         yield cursor
     except sqlite3.Error as error:
-        raise DBAPIError.instance(None, None, error, sqlite3.Error, dialect=connection.dialect) from error
+        raise plain_error(error) from error
     finally:
         cursor.close()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import sqlite3
 
+from sqlalchemy.dialects.sqlite.pysqlite import SQLiteDialect_pysqlite
 from sqlalchemy.exc import DataError, DBAPIError, InterfaceError, OperationalError
 
 from inferq_core.errors import InferqError, InvalidInput, SchemaOutdated, StoreUnavailable
@@ -21,12 +22,20 @@ _SQLITE_UNAVAILABLE = re.compile(
     r"|not a database|locking protocol"
 )
 
+_SQLITE = SQLiteDialect_pysqlite(dbapi=sqlite3)
 UPGRADE_HINT = "run `inferq db upgrade`"
 
 
 def is_conflict(error: DBAPIError) -> bool:
     """Two transactions stood in each other's way, and running this one again is the cure."""
     return _sqlstate(error) in (_DEADLOCK, _SERIALIZATION)
+
+
+def plain_error(error: sqlite3.Error) -> DBAPIError:
+    """What SQLAlchemy would raise for the driver's error."""
+    wrapped = DBAPIError.instance(None, None, error, sqlite3.Error, dialect=_SQLITE)
+    assert isinstance(wrapped, DBAPIError)
+    return wrapped
 
 
 def is_busy(error: sqlite3.OperationalError) -> bool:
