@@ -11,7 +11,7 @@ THREADS = 16
 ONE_BY_ONE = 1_000
 FROM_THREADS = 3_200
 MANY = 20_000
-THEIR_JOBS = 1_500
+THEIR_JOBS = 1_600
 BARS = {
     "submit, one thread, durable": {"sqlite": 1.0, "postgresql": 0.5},
     f"submit, {THREADS} threads, durable": {"sqlite": 4, "postgresql": 4},
@@ -33,10 +33,10 @@ def figures(arena: Arena, pairs: int) -> list[Figure]:
     with ThreadPoolExecutor(THREADS) as threads:
         for _ in range(pairs):
             alone = _rate(THEIR_JOBS, lambda: [apply(None) for _ in range(THEIR_JOBS)])
-            together = _rate(THEIR_JOBS, lambda: list(threads.map(apply, range(THEIR_JOBS))))
+            together = _rate(THEIR_JOBS, lambda: _from_all(threads, apply, THEIR_JOBS))
             sides = (
                 (_rate(ONE_BY_ONE, lambda: [submit(None) for _ in range(ONE_BY_ONE)]), alone),
-                (_rate(FROM_THREADS, lambda: list(threads.map(submit, range(FROM_THREADS)))), together),
+                (_rate(FROM_THREADS, lambda: _from_all(threads, submit, FROM_THREADS)), together),
                 (_rate(MANY, lambda: arena.ours.enqueue_many(LR, MANY)), alone),
             )
             for name, (ours, theirs) in zip(BARS, sides, strict=True):
@@ -44,6 +44,11 @@ def figures(arena: Arena, pairs: int) -> list[Figure]:
             arena.broker.client.flushall()
     backend = arena.database.backend
     return [Figure(name, backend, "jobs/s", bars[backend], measured[name]) for name, bars in BARS.items()]
+
+
+def _from_all(threads: ThreadPoolExecutor, action, count: int) -> None:
+    """`count` times in all, each thread its share."""
+    list(threads.map(lambda _: [action(None) for _ in range(count // THREADS)], range(THREADS)))
 
 
 def _rate(count: int, action) -> float:
