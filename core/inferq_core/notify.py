@@ -14,7 +14,8 @@ from typing import Any
 import orjson
 import redis
 
-from inferq_core.broker import CONNECT_TIMEOUT, is_redis
+from inferq_core.broker import CONNECT_TIMEOUT
+from inferq_core.broker_url import is_redis
 from inferq_core.logging import get_logger
 from inferq_core.redis_lists import client_of
 from inferq_core.store.records import StoredResult
