@@ -226,6 +226,7 @@ class Commands:
     """What a server is asked, as it tells (MONITOR)."""
 
     def __init__(self, broker):
+        self._asker = broker.client
         self._client = redis.Redis.from_url(broker.url)
         self._monitor = self._client.monitor()
         self._seen = []
@@ -241,8 +242,7 @@ class Commands:
     def named(self, name):
         """So far: everything that came before a marker of ours."""
         marker = uuid4().hex
-        with self._client as asker:
-            asker.echo(marker)
+        self._asker.echo(marker)
         while True:
             command = self._monitor.next_command()["command"]
             if marker in command:

@@ -208,6 +208,20 @@ class Channel(kombu_redis.Channel):
             return False
         return True
 
+    def _queue_bind(self, exchange: str, routing_key: str, pattern: str, queue: str) -> None:
+        """Go without on a full server: only Celery's own publishers look it up, and the worker is what makes room."""
+        try:
+            super()._queue_bind(exchange, routing_key, pattern, queue)
+        except redis.OutOfMemoryError as error:
+            log.warning("broker_full", reason=str(error), queue=queue)
+
+    def _size(self, queue: str) -> int:
+        """As the base class, but outside of a transaction, in which a full server refuses even reading."""
+        with self.conn_or_acquire() as client, client.pipeline(transaction=False) as pipeline:
+            for step in self.priority_steps:
+                pipeline.llen(self._q_for_pri(queue, step))
+            return sum(pipeline.execute())
+
     def _restore_at_beginning(self, message: kombu.Message) -> None:
         """A message that is given back comes out next."""
         self.give_back([message])
