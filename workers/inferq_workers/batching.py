@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Generic, NamedTuple, TypeVar
 
@@ -84,13 +84,6 @@ class Buffer(Generic[Handle]):
         self._waiting.clear()
         self.rows = 0
         return entries
-
-    def retain(self, wanted: Callable[[Handle], bool]) -> None:
-        """Forget the messages whose handle is not wanted."""
-        entries = self.drain()
-        for entry in entries:
-            if wanted(entry.handle):
-                self.put(entry.message, entry.handle)
 
     def rows_by_model(self) -> dict[str, int]:
         rows: dict[str, int] = {}

@@ -100,6 +100,8 @@ class Batcher(bootsteps.StartStopStep):
         self._consumer = consumer
         self._identity: Identity = consumer.app.inferq
         self._buffer: Buffer[kombu.Message] = Buffer()
+        # Of the last batches, those that may not be accepted yet.
+        self._handed: list[Buffered[kombu.Message]] = []
         self._marks: dict[tuple[str, int], float] = {}
         self._slot_asked = False
         self._turn_planned = False
@@ -143,10 +145,18 @@ class Batcher(bootsteps.StartStopStep):
         if consumer.connection is not None:
             self._give_back(consumer)
         elif is_redis(self._identity.settings.broker) and not self.stopping:
-            self._buffer.retain(lambda raw: not raw.acknowledged)
+            self._keep()
         elif entries := self._buffer.drain():
             log.warning("buffered_messages_dropped", messages=len(entries))
         self.post()
+
+    def _keep(self) -> None:
+        """What is in nobody's hands but ours: Celery has the pool drop what it had not accepted."""
+        entries = [*self._handed, *self._buffer.drain()]
+        self._handed = []
+        for entry in entries:
+            if not entry.handle.acknowledged:
+                self._buffer.put(entry.message, entry.handle)
 
     def _give_back(self, consumer: Any) -> None:
         entries = self._buffer.drain()
@@ -221,6 +231,7 @@ class Batcher(bootsteps.StartStopStep):
         if not batch:
             self._consumer.controller.semaphore.release()
             return
+        self._handed = [*(entry for entry in self._handed if not entry.handle.acknowledged), *batch]
         self.post()
         self._execute(self._batch_request(batch))
         if self._buffer:
