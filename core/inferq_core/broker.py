@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import ssl
 import threading
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
-from urllib.parse import parse_qsl
 
 import kombu
 import redis
 from kombu.exceptions import OperationalError
 
 from inferq_core import redis_lists
-from inferq_core.errors import BrokerUnavailable, SettingsError
+from inferq_core.broker_url import check_url, is_redis, kombu_url, tls_options
+from inferq_core.errors import BrokerUnavailable
 from inferq_core.messages import JobMessage
 from inferq_core.settings import redact
 from inferq_core.states import Priority
@@ -27,27 +26,8 @@ AMQP_MAX_PRIORITY = 10
 SET_ASIDE_QUEUE = "inferq.set-aside"
 # Messages that an AMQP broker keeps there, as many as workers keep on Redis; the oldest go.
 SET_ASIDE_MAX = 10_000
-SCHEMES = ("redis", "rediss", "redis+socket", "amqp", "amqps", "pyamqp")
-
 
 Answer = TypeVar("Answer")
-
-
-def check_url(url: str) -> str:
-    """`url` itself. Raises SettingsError for a broker that inferq does not speak to."""
-    scheme = url.partition("://")[0]
-    if scheme in ("rediss+cluster", "redis+cluster"):
-        raise SettingsError(
-            f"INFERQ_BROKER_URL={redact(url)}: a Redis Cluster cannot hold one queue's lists for a single blocking "
-            "command: name one server of its own"
-        )
-    if scheme not in SCHEMES:
-        raise SettingsError(f"INFERQ_BROKER_URL={redact(url)}: {scheme!r} is none of {', '.join(SCHEMES)}")
-    return url
-
-
-def is_redis(url: str) -> bool:
-    return url.startswith("redis")
 
 
 def transport_options(url: str) -> dict[str, Any]:
@@ -58,23 +38,13 @@ def transport_options(url: str) -> dict[str, Any]:
     """
     if not is_redis(url):
         return {}
-    return {"ack_emulation": False, "priority_steps": sorted(redis_lists.STEPS.values())}
-
-
-def ssl_options(url: str) -> dict[str, Any] | None:
-    """TLS with verified certificates for URLs that ask for TLS; kombu's own default does not verify.
-
-    A `rediss://` URL may say more in its query, as redis-py and kombu have it: `ssl_ca_certs`, `ssl_certfile`,
-    `ssl_keyfile`, `ssl_cert_reqs`.
-    """
-    if url.startswith("rediss://"):
-        given = {name: value for name, value in parse_qsl(url.partition("?")[2]) if name.startswith("ssl_")}
-        if "ssl_check_hostname" in given:
-            given["ssl_check_hostname"] = given["ssl_check_hostname"].lower() == "true"  # type: ignore[assignment]
-        return {"ssl_cert_reqs": "required", **given}
-    if url.startswith("amqps://"):
-        return {"cert_reqs": ssl.CERT_REQUIRED}
-    return None
+    return {
+        "ack_emulation": False,
+        "priority_steps": sorted(redis_lists.STEPS.values()),
+        # A server that neither answers nor goes away must not hold the worker's only thread.
+        "socket_connect_timeout": CONNECT_TIMEOUT,
+        "socket_timeout": CONNECT_TIMEOUT,
+    }
 
 
 def queue(name: str, url: str) -> kombu.Queue:
@@ -84,15 +54,12 @@ def queue(name: str, url: str) -> kombu.Queue:
 
 
 def connect(url: str) -> kombu.Connection:
+    """A connection for publishing over AMQP."""
     return kombu.Connection(
-        check_url(url),
+        kombu_url(url),
         connect_timeout=CONNECT_TIMEOUT,
-        ssl=ssl_options(url) or False,
-        transport_options={
-            **transport_options(url),
-            "socket_connect_timeout": CONNECT_TIMEOUT,
-            "socket_timeout": CONNECT_TIMEOUT,
-        },
+        ssl=tls_options(url) or False,
+        transport_options={"read_timeout": CONNECT_TIMEOUT, "write_timeout": CONNECT_TIMEOUT},
     )
 
 

@@ -13,7 +13,8 @@ from collections.abc import Callable, Mapping, Sequence
 import orjson
 import redis
 
-from inferq_core.broker import CONNECT_TIMEOUT, is_redis
+from inferq_core.broker import CONNECT_TIMEOUT
+from inferq_core.broker_url import is_redis
 from inferq_core.ids import JobId
 from inferq_core.logging import get_logger
 from inferq_core.redis_lists import client_of

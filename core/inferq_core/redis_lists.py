@@ -9,13 +9,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import groupby
 from typing import Any
-from urllib.parse import parse_qsl, urlencode
 
 import orjson
 import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from inferq_core.broker_url import is_socket, redis_url
 from inferq_core.messages import JobMessage
 from inferq_core.states import Priority
 
@@ -32,11 +32,11 @@ def client_of(broker_url: str, *, connect_timeout: float, timeout: float | None 
     """
     # Whoever calls decides when to try again; redis-py would do so behind their back.
     options: dict[str, Any] = {"retry": Retry(NoBackoff(), 0), "socket_timeout": timeout}
-    if not broker_url.startswith("redis+socket://"):
+    if not is_socket(broker_url):
         options["socket_connect_timeout"] = connect_timeout
     if broker_url.startswith("rediss://"):
         options["ssl_cert_reqs"] = "required"  # a query of the URL goes above this
-    return redis.Redis.from_url(_plain_url(broker_url), **options)
+    return redis.Redis.from_url(redis_url(broker_url), **options)
 
 
 def key_of(queue: str, step: int) -> str:
@@ -89,12 +89,3 @@ def encode(message: JobMessage) -> bytes:
             },
         }
     )
-
-
-def _plain_url(broker_url: str) -> str:
-    """redis-py's form of a kombu URL: sockets have another scheme, and there the database another name."""
-    if not broker_url.startswith("redis+socket://"):
-        return broker_url
-    path, _, query = broker_url.removeprefix("redis+socket://").partition("?")
-    options = [("db" if name == "virtual_host" else name, value) for name, value in parse_qsl(query)]
-    return f"unix://{path}{'?' + urlencode(options) if options else ''}"

@@ -39,10 +39,11 @@ def free_port():
 class RedisServer:
     """A Redis of our own on a free port."""
 
-    def __init__(self, folder: Path, binary: str):
+    def __init__(self, folder: Path, binary: str, *options: str):
         self.port = free_port()
         self.url = f"redis://127.0.0.1:{self.port}/0"
-        self._command = [binary, "--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(folder), "--save", ""]
+        self._command = [binary, "--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(folder)]
+        self._command += ["--save", "", *options]
         self.client = redis.Redis(port=self.port)
         self.start()
 

@@ -11,6 +11,7 @@ from celery.beat import Scheduler
 from celery.worker import state
 
 from inferq_core import broker
+from inferq_core.broker_url import check_url, is_redis, is_socket, kombu_url, tls_options
 from inferq_core.errors import InferqError
 from inferq_core.logging import configure_logging, get_logger
 from inferq_core.settings import Settings, load_settings
@@ -57,18 +58,18 @@ class WatchBeat(bootsteps.StartStopStep):
 
 def make_app(settings: Settings) -> Celery:
     """The Celery application for these settings. Connects to nothing."""
-    url = broker.check_url(settings.broker)
-    app = Celery("inferq", broker=url, set_as_current=True)
+    url = check_url(settings.broker)
+    app = Celery("inferq", broker=kombu_url(url), set_as_current=True)
     app.conf.update(
         accept_content=["json"],
         beat_scheduler=KeeperScheduler,
         beat_schedule=_schedule(settings),
         broker_connection_max_retries=None,
         broker_connection_retry_on_startup=True,
-        broker_transport="inferq_workers.transport:Transport" if broker.is_redis(url) else None,
+        broker_transport=transport_of(url),
         broker_transport_options=broker.transport_options(url),
-        broker_use_ssl=broker.ssl_options(url),
-        task_acks_late=not broker.is_redis(url),
+        broker_use_ssl=tls_options(url),
+        task_acks_late=not is_redis(url),
         task_default_queue=settings.queue,
         task_ignore_result=True,
         task_queues=[broker.queue(name, url) for name in dict.fromkeys([*settings.served_queues, MAINTENANCE_QUEUE])],
@@ -92,6 +93,13 @@ def make_app(settings: Settings) -> Celery:
     register_tasks(app)
     _connect_signals(app, settings)
     return app
+
+
+def transport_of(url: str) -> str:
+    """What `broker_transport` is for the broker."""
+    if is_socket(url):
+        return "inferq_workers.transport:SocketTransport"
+    return "inferq_workers.transport:Transport" if is_redis(url) else "inferq_workers.amqp:Transport"
 
 
 def _schedule(settings: Settings) -> dict[str, Any]:

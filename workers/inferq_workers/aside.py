@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import kombu
+import redis
 
 from inferq_core.broker import SET_ASIDE_MAX, SET_ASIDE_QUEUE
 from inferq_core.logging import get_logger
@@ -29,7 +30,8 @@ def set_aside(
 ) -> None:
     """Keep it in SET_ASIDE_QUEUE, which holds the newest SET_ASIDE_MAX, and say so.
 
-    `queue` is where it came from. Raises the connection's errors.
+    `queue` is where it came from. A broker that is full may refuse it; it is dropped then. Raises the connection's
+    errors.
     """
     digest = hashlib.sha256(body).hexdigest()
     log.error("message_set_aside", reason=reason, queue=queue, bytes=len(body), sha256=digest, kept_in=SET_ASIDE_QUEUE)
@@ -39,15 +41,19 @@ def set_aside(
         "inferq_bytes": len(body),
         "inferq_sha256": digest,
     }
-    kombu.Queue(SET_ASIDE_QUEUE, durable=True, max_length=SET_ASIDE_MAX)(channel).declare()
-    kombu.Producer(channel).publish(
-        body[:KEPT_BYTES],
-        exchange="",
-        routing_key=SET_ASIDE_QUEUE,
-        headers={**(headers or {}), **about},
-        content_type=content_type,
-        content_encoding=content_encoding,
-    )
-    if hasattr(channel, "conn_or_acquire"):  # a list of Redis knows no bound of its own
-        with channel.conn_or_acquire() as client:
-            client.ltrim(SET_ASIDE_QUEUE, 0, SET_ASIDE_MAX - 1)
+    try:
+        kombu.Queue(SET_ASIDE_QUEUE, durable=True, max_length=SET_ASIDE_MAX)(channel).declare()
+        kombu.Producer(channel).publish(
+            body[:KEPT_BYTES],
+            exchange="",
+            routing_key=SET_ASIDE_QUEUE,
+            headers={**(headers or {}), **about},
+            content_type=content_type,
+            content_encoding=content_encoding,
+        )
+        if hasattr(channel, "conn_or_acquire"):  # a list of Redis knows no bound of its own
+            with channel.conn_or_acquire() as client:
+                # kombu's client does not know that this command has a key.
+                client.ltrim(channel.global_keyprefix + SET_ASIDE_QUEUE, 0, SET_ASIDE_MAX - 1)
+    except redis.ResponseError as error:
+        log.error("message_dropped", reason=f"the broker refused to keep it: {error}", sha256=digest)  # noqa: TRY400

@@ -21,8 +21,10 @@ from celery.worker import consumer as celery_consumer
 from celery.worker import strategy as celery_strategy
 from celery.worker.request import Request, create_request_cls
 from celery.worker.state import revoked, task_reserved
+from kombu.common import ignore_errors
 
 from inferq_core import messages
+from inferq_core.broker_url import is_redis
 from inferq_core.errors import MessageRejected
 from inferq_core.ids import JobId, new_batch_id
 from inferq_core.logging import get_logger
@@ -108,7 +110,7 @@ class SettingAside(celery_consumer.Consumer):
 
 
 class Batcher(bootsteps.StartStopStep):
-    """The consumer step that owns the buffer; a reconnect clears it (the keeper finds what was lost)."""
+    """The consumer step that owns the buffer."""
 
     requires = ("celery.worker.consumer.tasks:Tasks",)
 
@@ -118,6 +120,8 @@ class Batcher(bootsteps.StartStopStep):
         self._consumer = consumer
         self._identity: Identity = consumer.app.inferq
         self._buffer: Buffer[kombu.Message] = Buffer()
+        # Of the last batches, those that may not be accepted yet.
+        self._handed: list[Buffered[kombu.Message]] = []
         self._marks: dict[tuple[str, int], float] = {}
         self._slot_asked = False
         self._turn_planned = False
@@ -146,21 +150,46 @@ class Batcher(bootsteps.StartStopStep):
 
     def register_with_event_loop(self, consumer: Any, hub: Any) -> None:
         hub.call_repeatedly(MAINTAIN_POOL_INTERVAL, consumer.pool.maintain_pool)
+        if self._buffer:  # kept over a reconnect
+            self._plan_turn()
 
     def close(self, _consumer: Any) -> None:
         self.stopping = True
         self.post()
 
     def stop(self, consumer: Any) -> None:
-        """Give back what is buffered (shutdown), or forget it (the connection broke)."""
-        entries = self._buffer.drain()
-        if consumer.connection is None:
-            if entries:
-                log.warning("buffered_messages_lost", messages=len(entries))
-        else:
-            for entry in reversed(entries):  # each goes to the front of its queue
-                entry.handle.reject_log_error(log, consumer.connection_errors, requeue=True)
+        """Give back what is buffered (shutdown). When the connection broke, keep what nobody else delivers again.
+
+        A broker of AMQP does; on Redis a channel gives back what it can when it is closed.
+        """
+        if consumer.connection is not None:
+            self._give_back(consumer)
+        elif is_redis(self._identity.settings.broker) and not self.stopping:
+            self._keep()
+        elif entries := self._buffer.drain():
+            log.warning("buffered_messages_dropped", messages=len(entries))
         self.post()
+
+    def _keep(self) -> None:
+        """What is in nobody's hands but ours: Celery has the pool drop what it had not accepted."""
+        entries = [*self._handed, *self._buffer.drain()]
+        self._handed = []
+        for entry in entries:
+            if not entry.handle.acknowledged:
+                self._buffer.put(entry.message, entry.handle)
+
+    def _give_back(self, consumer: Any) -> None:
+        entries = self._buffer.drain()
+        if consumer.task_consumer is None:
+            return  # it never came that far
+        channel = consumer.task_consumer.channel
+        if hasattr(channel, "hand_back"):
+            channel.hand_back()
+            return
+        # Else the broker would deliver what is refused to this worker again.
+        ignore_errors(consumer, consumer.task_consumer.cancel)
+        for entry in reversed(entries):  # each goes to the front of its queue
+            entry.handle.reject_log_error(log, consumer.connection_errors, requeue=True)
 
     def takes(self, message: kombu.Message) -> bool:
         """Buffer a message of ours. False: it is for Celery to handle. Raises MessageRejected when it is damaged.
@@ -222,6 +251,7 @@ class Batcher(bootsteps.StartStopStep):
         if not batch:
             self._consumer.controller.semaphore.release()
             return
+        self._handed = [*(entry for entry in self._handed if not entry.handle.acknowledged), *batch]
         self.post()
         self._execute(self._batch_request(batch))
         if self._buffer:
@@ -298,6 +328,8 @@ class Batcher(bootsteps.StartStopStep):
 
     def _room(self) -> int:
         """Messages for which the buffer has room, if they are as large as the recent ones."""
+        if self.stopping:
+            return 0
         rows = BUFFERED_ROWS_PER_PROCESS * max(self._consumer.pool.num_processes, 1) - self._buffer.rows
         if rows <= 0:
             return 0

@@ -12,7 +12,9 @@ What arrives is not trusted: each item is decoded by itself, and one that is no 
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable, Sequence
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from itertools import count
 from queue import Empty
 from time import monotonic
@@ -20,7 +22,9 @@ from typing import Any
 
 import kombu
 import orjson
+import redis
 from kombu.transport import redis as kombu_redis
+from kombu.transport import virtual
 from kombu.utils.encoding import bytes_to_str
 
 from inferq_core.errors import MessageRejected
@@ -33,9 +37,21 @@ log = get_logger(__name__)
 MAX_ITEM_BYTES = 1 << 20
 # Items fetched at once for consumers that set no bound (replies to remote control).
 UNBOUNDED_COUNT = 1
-# Why a server refuses BLMPOP for good: it does not know it, or this user may not use it.
-_REFUSALS = ("unknown command", "NOPERM", "no permissions")
+# Why a server refuses BLMPOP for good: it does not know it, or this user may not use it. A user who may not read the
+# lists is told so in other words; no other command would help then.
+_REFUSALS = ("unknown command", "permissions to run")
 _tags = count(1)
+
+
+class QoS(virtual.QoS):
+    """Which messages are not acknowledged yet: known to this process only."""
+
+    def restore_unacked(self) -> list[Any]:
+        """Give them all back at once. The base class asks a server that is away once for each message."""
+        self._flush()
+        self.channel.give_back(list(self._delivered.values()))
+        self._delivered.clear()
+        return []
 
 
 class Channel(kombu_redis.Channel):
@@ -43,7 +59,10 @@ class Channel(kombu_redis.Channel):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self.QoS = QoS
         self._on_message: dict[str, Callable[[kombu.Message], Any]] = {}
+        # What the command under way is.
+        self._asked_many = False
 
     def basic_consume(self, queue: str, no_ack: bool, callback: Any, consumer_tag: str, **kwargs: Any) -> Any:  # noqa: FBT001 - kombu's shape
         def on_message(message: kombu.Message) -> None:
@@ -59,7 +78,8 @@ class Channel(kombu_redis.Channel):
         return super()._basic_cancel(consumer_tag)
 
     def _brpop_start(self, timeout: float | None = None) -> None:
-        if not self.connection.takes_many:
+        self._asked_many = self.connection.takes_many
+        if not self._asked_many:
             super()._brpop_start(timeout)
             return
         queues = self._queue_cycle.consume(len(self.active_queues))
@@ -83,15 +103,20 @@ class Channel(kombu_redis.Channel):
             queue = key.removeprefix(self.global_keyprefix).rsplit(self.sep, 1)[0]
             self._queue_cycle.rotate(queue)
             self._hand_over(queue, key, items)
-            return True
+        except self.connection_errors as error:
+            if not self._closing:
+                raise
+            log.warning("reply_lost", reason=str(error))  # closing goes on
+            raise Empty from error
         finally:
             self._in_poll = None
             # No command is under way on this connection now, which is when it may be authenticated anew.
             self._flush_brpop_reauth()
+        return True
 
     def _read_reply(self, options: dict[str, Any]) -> tuple[str, Sequence[bytes]]:
         """The list and the items that came out of it, first come first. Raises Empty when the time ran out."""
-        many = self.connection.takes_many
+        many = self._asked_many
         try:
             # By another name than the command's: redis-py would give the reply another shape.
             reply = self.client.parse_response(self.client.connection, "inferq" if many else "BRPOP", **options)
@@ -99,10 +124,7 @@ class Channel(kombu_redis.Channel):
             self.client.connection.disconnect()  # the next turn connects again
             raise
         except self.ResponseError as error:
-            if not many or not any(reason in str(error) for reason in _REFUSALS):
-                raise
-            log.warning("fetching_one_by_one", reason=str(error), advice="Redis 7 or Valkey fetch many at once")
-            self.connection.takes_many = False
+            self._on_refusal(error)
             raise Empty from error
         if not reply:
             raise Empty
@@ -113,39 +135,124 @@ class Channel(kombu_redis.Channel):
         # kombu's client has taken its prefix off.
         return self.global_keyprefix + key, [items]
 
-    def _hand_over(self, queue: str, key: str, items: Sequence[bytes]) -> None:
-        on_message = self._on_message.get(queue)
-        if on_message is None:  # cancelled while the command was under way
-            self._give_back(key, items)
-            return
-        for item in items:
-            try:
-                message = self.Message(parse_item(item), channel=self)
-            except MessageRejected as error:
-                set_aside(self, item, str(error), queue=queue)
-                continue
-            message.came_from = key, item
-            on_message(message)
+    def _on_refusal(self, error: Exception) -> None:
+        """Use the other command if that helps; else connect again, later, as to a server that is away.
 
-    def _give_back(self, key: str, items: Sequence[bytes]) -> None:
-        """Put items back where they came from, so that they come out again in the same order."""
-        with self.conn_or_acquire() as client:
-            client.execute_command("RPUSH", key.removeprefix(self.global_keyprefix), *reversed(items))
+        What helps then is somebody else's doing: a full disk, a failover, rights that were taken away.
+        """
+        if self._asked_many and any(reason in str(error) for reason in _REFUSALS):
+            self.connection.takes_many = False
+            log.warning("fetching_one_by_one", reason=str(error), advice="Redis 7 or Valkey fetch many at once")
+            return
+        self.client.connection.disconnect()
+        raise redis.ConnectionError(f"the broker gives no messages: {error}") from error
+
+    def _hand_over(self, queue: str, key: str, items: Sequence[bytes]) -> None:
+        """Give the items to the consumer, as long as it takes some; the others go back.
+
+        They do when they are larger than was expected, when nobody consumes any more, and when one of them fails.
+        """
+        on_message = None if self._closing else self._on_message.get(queue)
+        waiting = deque(items)
+        try:
+            while waiting and on_message is not None and self.qos.can_consume():
+                self._deliver(waiting.popleft(), queue, key, on_message)
+        finally:
+            self._push_back({key: list(waiting)})
+
+    def _deliver(self, item: bytes, queue: str, key: str, on_message: Callable[[kombu.Message], Any]) -> None:
+        try:
+            message = self.Message(parse_item(item), channel=self)
+        except MessageRejected as error:
+            set_aside(self, item, str(error), queue=queue)
+            return
+        message.came_from = key, item
+        on_message(message)
+
+    def hand_back(self) -> None:
+        """Fetch no more: what a command under way still brings goes back, then what is not acknowledged.
+
+        It all comes out again in its order, to others; this channel must not be polled any more.
+        """
+        self._closing = True
+        if self._in_poll:
+            with suppress(Empty):
+                self._brpop_read()
+        self.qos.restore_unacked()
+
+    def give_back(self, messages: Sequence[kombu.Message]) -> None:
+        """Messages in the order in which they came, to where they came from. They count as settled then."""
+        lists: dict[str, list[bytes]] = {}
+        for message in messages:
+            key, item = message.came_from
+            lists.setdefault(key, []).append(item)
+        if self._push_back(lists):
+            for message in messages:
+                message._state = "REQUEUED"  # noqa: SLF001 - as after its own requeue()
+
+    def _push_back(self, lists: Mapping[str, Sequence[bytes]]) -> bool:
+        """Put items back to the end they came from, so that they come out again in the same order, before the others.
+
+        False when the server takes none: their jobs are published again by the keeper.
+        """
+        lists = {key: items for key, items in lists.items() if items}
+        if not lists:
+            return True
+        try:
+            with self.conn_or_acquire() as client, client.pipeline(transaction=False) as pipeline:
+                for key, items in lists.items():
+                    pipeline.rpush(key.removeprefix(self.global_keyprefix), *reversed(items))
+                pipeline.execute()
+        except (*self.connection_errors, self.ResponseError) as error:
+            log.warning("messages_not_given_back", messages=sum(map(len, lists.values())), reason=str(error))
+            return False
+        return True
+
+    def _queue_bind(self, exchange: str, routing_key: str, pattern: str, queue: str) -> None:
+        """Go without on a full server: only Celery's own publishers look it up, and the worker is what makes room."""
+        try:
+            super()._queue_bind(exchange, routing_key, pattern, queue)
+        except redis.OutOfMemoryError as error:
+            log.warning("broker_full", reason=str(error), queue=queue)
+
+    def _size(self, queue: str) -> int:
+        """As the base class, but outside of a transaction, in which a full server refuses even reading."""
+        with self.conn_or_acquire() as client, client.pipeline(transaction=False) as pipeline:
+            for step in self.priority_steps:
+                pipeline.llen(self._q_for_pri(queue, step))
+            return sum(pipeline.execute())
 
     def _restore_at_beginning(self, message: kombu.Message) -> None:
         """A message that is given back comes out next."""
-        key, item = message.came_from
-        self._give_back(key, [item])
+        self.give_back([message])
 
     _restore = _restore_at_beginning
 
+    def close(self) -> None:
+        try:
+            super().close()
+        finally:
+            if self._qos is not None:
+                # A close that broke off has not done it, and it would be done at the exit of the process.
+                self._qos.restore_unacked_once()
+            self._disconnect_pools()
+
 
 class Transport(kombu_redis.Transport):
-    """What `broker_transport` names."""
+    """What `broker_transport` names for redis:// and rediss://."""
 
     Channel = Channel
     # Off for a server that refused BLMPOP.
     takes_many = True
+
+
+class SocketTransport(Transport):
+    """The same for socket://, whose path kombu would take for a host if the transport did not say that it reads URLs.
+
+    (kombu's own form, redis+socket://, names kombu's own transport, whatever else is named.)
+    """
+
+    can_parse_url = True
 
 
 def parse_item(item: bytes) -> dict[str, Any]:

@@ -12,7 +12,8 @@ import orjson
 import redis
 
 from inferq_core import messages as inferq_messages
-from inferq_core.broker import SET_ASIDE_QUEUE, Publisher, is_redis
+from inferq_core.broker import SET_ASIDE_QUEUE, Publisher
+from inferq_core.broker_url import check_url, is_redis
 from inferq_core.errors import BrokerUnavailable
 from inferq_core.redis_lists import client_of, keys_of
 from inferq_core.settings import Settings, redact
@@ -43,7 +44,7 @@ class RedisFacts:
 
 def check_broker(settings: Settings) -> list[Finding]:
     """Whether it answers; on Redis and Valkey, whether it is set up to keep messages."""
-    url = settings.broker
+    url = check_url(settings.broker)
     start = (
         "`inferq up` starts it; INFERQ_BROKER_URL names another one"
         if settings.embedded_broker
