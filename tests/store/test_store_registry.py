@@ -45,7 +45,12 @@ def test_a_version_is_kept_as_it_was_given(store):
 def test_a_version_says_what_computes_it_and_why(store):
     plain = store.add_version(version())
     assert (plain.runtime, plain.runtime_reason, plain.onnx_uri, plain.onnx_digest) == (Runtime.SKLEARN, *[None] * 3)
-    served = {"runtime": Runtime.ONNX, "runtime_reason": "quicker", "onnx_uri": "file:///a/ff.onnx", "onnx_digest": "ff"}
+    served = {
+        "runtime": Runtime.ONNX,
+        "runtime_reason": "quicker",
+        "onnx_uri": "file:///a/ff.onnx",
+        "onnx_digest": "ff",
+    }
     added = store.add_version(version(**served))
     assert {name: getattr(added, name) for name in served} == served
     assert store.version("digits", "2") == added
