@@ -225,6 +225,21 @@ def test_one_row_and_a_batch_of_rows_are_measured_on_both():
     assert all(seconds > 0 for seconds in (*speed.row, *speed.batch))
 
 
+@pytest.mark.usefixtures("quicker")
+@pytest.mark.parametrize("case", ["scaler and forest", "histogram boosting, two classes"])
+def test_trees_that_would_take_long_are_converted_only_when_asked_for(settings, monkeypatch, case):
+    estimator, rows = fitted(case)
+    monkeypatch.setattr(choice, "MAX_NODES", 100)
+    version = register("model", estimator, rows[:60], settings=settings)
+    assert version.runtime is Runtime.SKLEARN
+    assert re.match(
+        r"not tried: it has [\d,]+ nodes of trees, and auto converts 100 at the most", version.runtime_reason
+    )
+    assert register("model", estimator, rows[:60], settings=settings, runtime="onnx").runtime is Runtime.ONNX
+    monkeypatch.setattr(choice, "MAX_NODES", 100_000)
+    assert register("model", estimator, rows[:60], settings=settings).runtime is Runtime.ONNX
+
+
 def test_sklearn_is_never_converted(settings, monkeypatch):
     monkeypatch.setattr(choice, "convert", None)
     version = register("model", fitted("logistic regression")[0], X[:60], settings=settings, runtime="sklearn")

@@ -13,7 +13,11 @@ from inferq_models.runtimes.parity import check_parity
 from inferq_models.runtimes.reasons import NotServed, OnnxUnavailable
 from inferq_models.runtimes.session import open_graph
 from inferq_models.runtimes.speed import measure
+from inferq_models.runtimes.trees import count_nodes
 from inferq_models.samples import Sample
+
+# Nodes of trees that are converted without being asked: they take 5 s and 1 GB of memory.
+MAX_NODES = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +44,8 @@ def choose(choice: RuntimeChoice, estimator: Any, signature: Signature, sample: 
 
 
 def _convert(choice: RuntimeChoice, estimator: Any, signature: Signature, sample: Sample) -> Served:
+    if choice is RuntimeChoice.AUTO and (n_nodes := count_nodes(estimator)) > MAX_NODES:
+        raise NotServed(f"not tried: it has {n_nodes:,} nodes of trees, and auto converts {MAX_NODES:,} at the most")
     data = convert(estimator, signature)
     try:
         converted = open_graph(data, signature)

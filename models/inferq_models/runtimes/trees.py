@@ -19,8 +19,11 @@ from sklearn.ensemble import (
     RandomForestClassifier,
     RandomForestRegressor,
 )
+from sklearn.ensemble._hist_gradient_boosting.predictor import TreePredictor
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor, ExtraTreeClassifier, ExtraTreeRegressor
+from sklearn.tree._tree import Tree
 
+from inferq_models.parts import parts
 from inferq_models.runtimes.reasons import NotServed
 
 _LEAF = -1
@@ -64,6 +67,13 @@ def ensemble_of(model: Any) -> Ensemble:
     if getattr(model, "n_outputs_", 1) > 1:
         raise NotServed(f"not convertible: {type(model).__name__} has {model.n_outputs_} outputs")
     return READERS[type(model)](model)
+
+
+def count_nodes(estimator: Any) -> int:
+    """Nodes of all trees anywhere in the estimator."""
+    found = list(parts(estimator))
+    plain = sum(int(part.node_count) for part in found if isinstance(part, Tree))
+    return plain + sum(len(part.nodes) for part in found if isinstance(part, TreePredictor))
 
 
 def _single(model: Any) -> Ensemble:
