@@ -12,6 +12,8 @@ from sklearn.preprocessing import StandardScaler
 
 FEATURES = 20
 LR, RF = "lr", "rf"
+# The same forest once more, served by ONNX. Ours only; the others are served by scikit-learn on both sides.
+RF_ONNX = "rf-onnx"
 
 
 @cache

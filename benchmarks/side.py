@@ -119,8 +119,11 @@ class Ours:
         self.settings = Settings(
             home=folder / "inferq", broker_url=broker, store_url=database.url, concurrency=PROCESSES, log_level="ERROR"
         )
-        for name, model in models.fitted().items():
-            register(name, model, models.rows()[:100], settings=self.settings)
+        served = {**dict.fromkeys(models.fitted(), "sklearn"), models.RF_ONNX: "onnx"}
+        for name, runtime in served.items():
+            model = models.fitted()[models.RF if name == models.RF_ONNX else name]
+            register(name, model, models.rows()[:100], settings=self.settings, runtime=runtime)
+        self._names = list(served)
         self.client = Client(self.settings)
         self._store = self.client._store  # a backlog is made faster than a client may
         self._engine = sa.create_engine(database.url)
@@ -129,7 +132,7 @@ class Ours:
 
     def warm(self):
         """Have each pool process load each model."""
-        for name in models.fitted():
+        for name in self._names:
             for _ in range(3):
                 self.enqueue_many(name, 600)
                 self.wait_until_done()

@@ -1,4 +1,7 @@
-"""Where artifacts lie: `<INFERQ_ARTIFACTS_URL>/<model>/<SHA-256>.<format>`, written once, checked at every reading."""
+"""Where artifacts lie: `<INFERQ_ARTIFACTS_URL>/<model>/<SHA-256>.<suffix>`, written once, checked at every reading.
+
+A version has scikit-learn's artifact, whose suffix is its format, and beside it the converted one when ONNX serves it.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ import hashlib
 import os
 import re
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -17,7 +21,7 @@ from fsspec.implementations.local import LocalFileSystem
 
 from inferq_core.errors import ArtifactRejected, RegistrationRefused
 from inferq_core.settings import redact
-from inferq_core.store.records import VersionRecord
+from inferq_core.store.records import Runtime, VersionRecord
 from inferq_models.formats import Format
 
 # It becomes a folder's name and a part of URLs: no separators, and no dot in front.
@@ -27,6 +31,27 @@ _DIGEST = re.compile(r"[0-9a-f]{64}")
 _RETRIES = (0.2, 1.0)
 # Bytes that are read at a time where the whole is not needed.
 _PIECE = 1 << 20
+ONNX_SUFFIX = "onnx"
+
+
+@dataclass(frozen=True, slots=True)
+class _Artifact:
+    """One of a version's files, as the store has it."""
+
+    title: str
+    model: str
+    uri: str
+    digest: str
+    suffix: str
+
+
+def _artifact(version: VersionRecord, runtime: Runtime) -> _Artifact:
+    title = f"artifact of {version.model} version {version.number}"
+    if runtime is Runtime.SKLEARN:
+        suffix = version.format if version.format in set(Format) else ""
+        return _Artifact(f"the {title}", version.model, version.uri, version.digest, suffix)
+    uri, digest = version.onnx_uri or "", version.onnx_digest or ""
+    return _Artifact(f"the ONNX {title}", version.model, uri, digest, ONNX_SUFFIX)
 
 
 def check_name(name: str) -> None:
@@ -42,7 +67,7 @@ def digest_of(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-def write(artifacts_url: str, model: str, data: bytes, kind: Format) -> str:
+def write(artifacts_url: str, model: str, data: bytes, suffix: str) -> str:
     """Store the artifact under its digest and return its URI. The same bytes are stored once.
 
     The file appears whole or not at all. Raises RegistrationRefused when the folder cannot be written.
@@ -50,7 +75,7 @@ def write(artifacts_url: str, model: str, data: bytes, kind: Format) -> str:
     check_name(model)
     filesystem, root = _open_root(artifacts_url)
     digest = digest_of(data)
-    path = f"{root.rstrip('/')}/{model}/{digest}.{kind}"
+    path = f"{root.rstrip('/')}/{model}/{digest}.{suffix}"
     try:
         if not (filesystem.exists(path) and digest_of(filesystem.cat_file(path)) == digest):
             filesystem.makedirs(f"{root.rstrip('/')}/{model}", exist_ok=True)
@@ -86,23 +111,28 @@ def _write_whole(filesystem: Any, path: str, data: bytes) -> None:
         temporary.unlink(missing_ok=True)
 
 
-def read(artifacts_url: str, version: VersionRecord) -> bytes:
-    """The artifact's bytes, proven to be those that were registered.
+def read(artifacts_url: str, version: VersionRecord, runtime: Runtime = Runtime.SKLEARN) -> bytes:
+    """The bytes of the artifact that `runtime` reads, proven to be those that were registered.
 
     Raises ArtifactRejected when the file is missing, changed, or not below `artifacts_url`.
     """
-    filesystem, path = _locate(artifacts_url, version)
-    data = _read_patiently(filesystem, path, version)
-    _require_digest(version, digest_of(data))
+    artifact = _artifact(version, runtime)
+    filesystem, path = _locate(artifacts_url, artifact)
+    data = _read_patiently(filesystem, path, artifact)
+    _require_digest(artifact, digest_of(data))
     return data
 
 
 def verify(artifacts_url: str, version: VersionRecord) -> int:
-    """The artifact's size in bytes, after reading it in pieces and proving that it is what was registered.
+    """The size in bytes of all the version's artifacts, after proving that they are what was registered.
 
-    Raises ArtifactRejected as `read` does.
+    Reads in pieces. Raises ArtifactRejected as `read` does.
     """
-    filesystem, path = _locate(artifacts_url, version)
+    return sum(_verify(artifacts_url, _artifact(version, runtime)) for runtime in {Runtime.SKLEARN, version.runtime})
+
+
+def _verify(artifacts_url: str, artifact: _Artifact) -> int:
+    filesystem, path = _locate(artifacts_url, artifact)
     hashed, n_bytes = hashlib.sha256(), 0
     try:
         with filesystem.open(path, "rb") as file:
@@ -110,52 +140,48 @@ def verify(artifacts_url: str, version: VersionRecord) -> int:
                 hashed.update(piece)
                 n_bytes += len(piece)
     except FileNotFoundError:
-        raise _missing(version, path) from None
+        raise _missing(artifact, path) from None
     except Exception as error:  # as in _read_patiently
-        raise ArtifactRejected(f"{_title(version)} cannot be read from {path}: {error}") from error
-    _require_digest(version, hashed.hexdigest())
+        raise ArtifactRejected(f"{artifact.title} cannot be read from {path}: {error}") from error
+    _require_digest(artifact, hashed.hexdigest())
     return n_bytes
 
 
-def _require_digest(version: VersionRecord, digest: str) -> None:
-    if digest != version.digest:
+def _require_digest(artifact: _Artifact, digest: str) -> None:
+    if digest != artifact.digest:
         raise ArtifactRejected(
-            f"{_title(version)} was changed after registration: SHA-256 is {digest}, expected {version.digest}. "
+            f"{artifact.title} was changed after registration: SHA-256 is {digest}, expected {artifact.digest}. "
             "Register the model again"
         )
 
 
-def _missing(version: VersionRecord, path: str) -> ArtifactRejected:
-    return ArtifactRejected(f"{_title(version)} is missing: there is no {path}. Register it again")
+def _missing(artifact: _Artifact, path: str) -> ArtifactRejected:
+    return ArtifactRejected(f"{artifact.title} is missing: there is no {path}. Register it again")
 
 
-def _locate(artifacts_url: str, version: VersionRecord) -> tuple[Any, str]:
+def _locate(artifacts_url: str, artifact: _Artifact) -> tuple[Any, str]:
     try:
         filesystem, root = _open_root(artifacts_url)
     except Exception as error:
         raise ArtifactRejected(f"INFERQ_ARTIFACTS_URL={redact(artifacts_url)} cannot be opened: {error}") from error
-    wanted = f"{root.rstrip('/')}/{version.model}/{version.digest}.{version.format}"
-    safe = _NAME.fullmatch(version.model) and _DIGEST.fullmatch(version.digest) and version.format in set(Format)
-    if not safe or filesystem.unstrip_protocol(wanted) != version.uri:
+    wanted = f"{root.rstrip('/')}/{artifact.model}/{artifact.digest}.{artifact.suffix}"
+    safe = _NAME.fullmatch(artifact.model) and _DIGEST.fullmatch(artifact.digest) and artifact.suffix
+    if not safe or filesystem.unstrip_protocol(wanted) != artifact.uri:
         raise ArtifactRejected(
-            f"{_title(version)} lies at {version.uri}, not below INFERQ_ARTIFACTS_URL={artifacts_url}: "
+            f"{artifact.title} lies at {artifact.uri}, not below INFERQ_ARTIFACTS_URL={artifacts_url}: "
             "set the URL that was used at registration, or register the model again"
         )
     return filesystem, wanted
 
 
-def _read_patiently(filesystem: Any, path: str, version: VersionRecord) -> bytes:
+def _read_patiently(filesystem: Any, path: str, artifact: _Artifact) -> bytes:
     for pause in (*_RETRIES, None):
         try:
             return bytes(filesystem.cat_file(path))
         except FileNotFoundError:
-            raise _missing(version, path) from None
+            raise _missing(artifact, path) from None
         except Exception as error:  # whatever a storage client raises: its own errors are not all OSError
             if pause is None:
-                raise ArtifactRejected(f"{_title(version)} cannot be read from {path}: {error}") from error
+                raise ArtifactRejected(f"{artifact.title} cannot be read from {path}: {error}") from error
             time.sleep(pause)
     raise AssertionError("unreachable")
-
-
-def _title(version: VersionRecord) -> str:
-    return f"the artifact of {version.model} version {version.number}"

@@ -9,9 +9,11 @@ from contextlib import AbstractContextManager
 
 from inferq_core.messages import Limits
 from inferq_core.settings import Settings
+from inferq_core.states import Method
 from inferq_core.store.contract import Store
-from inferq_core.store.records import LogEntry, VersionRecord
-from inferq_models.loader import LoadedModel, load
+from inferq_core.store.records import LogEntry, Runtime, VersionRecord
+from inferq_models.loader import LoadedModel, load, runtime_of
+from inferq_models.runtimes.reasons import OnnxUnavailable
 
 # Seconds for which a model's settings and aliases are believed: a moved alias is followed within this time.
 BELIEVE_SECONDS = 1.0
@@ -36,7 +38,8 @@ class Catalog:
         self._clock = clock
         self._limits: dict[str, tuple[float, Limits]] = {}
         self._versions: dict[tuple[str, str | None], tuple[float, VersionRecord]] = {}
-        self._loaded: OrderedDict[tuple[str, int], LoadedModel] = OrderedDict()
+        self._loaded: OrderedDict[tuple[str, int, Runtime], LoadedModel] = OrderedDict()
+        self._without_onnx: set[tuple[str, int]] = set()  # versions that this installation cannot run with it
 
     def limits(self, model: str) -> Limits:
         """The model's limits, with the worker's settings where it has none. Raises UnknownModel."""
@@ -59,24 +62,39 @@ class Catalog:
             self._versions[model, reference] = known
         return known[1]
 
-    def loaded(self, version: VersionRecord) -> LoadedModel:
-        """The version, loaded. Raises ArtifactRejected."""
-        key = (version.model, version.number)
+    def loaded(self, version: VersionRecord, method: Method) -> LoadedModel:
+        """The version, loaded with the runtime that computes the method. Raises ArtifactRejected."""
+        runtime = runtime_of(version, method)
+        if (version.model, version.number) in self._without_onnx:
+            runtime = Runtime.SKLEARN
+        key = (version.model, version.number, runtime)
         model = self._loaded.get(key)
         if model is None:
-            model = self._load(version)
+            try:
+                model = self._load(version, runtime)
+            except OnnxUnavailable as error:
+                self._fall_back(version, error)
+                return self.loaded(version, method)
             self._loaded[key] = model
             while len(self._loaded) > self._settings.max_loaded_models:
                 self._loaded.popitem(last=False)
         self._loaded.move_to_end(key)
         return model
 
-    def _load(self, version: VersionRecord) -> LoadedModel:
+    def _fall_back(self, version: VersionRecord, error: OnnxUnavailable) -> None:
+        """Let scikit-learn serve the version in this process, and say so once."""
+        self._without_onnx.add((version.model, version.number))
+        entry = self._entry(
+            "warning", "onnx_unavailable", version, {"reason": str(error), "served_by": Runtime.SKLEARN}
+        )
+        self._store.append([entry])
+
+    def _load(self, version: VersionRecord, runtime: Runtime) -> LoadedModel:
         started = self._clock()
         with self.computing():
-            model = load(version, self._settings)
+            model = load(version, self._settings, runtime)
         seconds = round(self._clock() - started, 3)
-        entries = [self._entry("info", "model_loaded", version, {"seconds": seconds})]
+        entries = [self._entry("info", "model_loaded", version, {"seconds": seconds, "runtime": runtime})]
         entries += [self._entry("warning", "model_warning", version, {"warning": text}) for text in model.warnings]
         self._store.append(entries)
         return model

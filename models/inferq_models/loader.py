@@ -12,14 +12,18 @@ from inferq_core.errors import InvalidInput
 from inferq_core.settings import Settings
 from inferq_core.signature import Signature
 from inferq_core.states import Method
-from inferq_core.store.records import VersionRecord
+from inferq_core.store.records import Runtime, VersionRecord
 from inferq_models import artifacts, inputs, outputs
 from inferq_models.formats import Format, open_artifact
+from inferq_models.runtimes.session import METHODS, open_graph
 
 
 @dataclass(frozen=True)
 class LoadedModel:
-    """A version's estimator in memory. `warnings` are sentences for the log, such as a skew of versions."""
+    """A version's estimator in memory, or what stands for it.
+
+    `warnings` are sentences for the log, such as a skew of versions.
+    """
 
     version: VersionRecord
     signature: Signature
@@ -45,12 +49,22 @@ class LoadedModel:
         return outputs.as_rows(getattr(self.estimator, method)(rows), len(rows))
 
 
-def load(version: VersionRecord, settings: Settings) -> LoadedModel:
-    """Read, check and open the version's artifact.
+def runtime_of(version: VersionRecord, method: Method) -> Runtime:
+    """What computes the method: a converted artifact has predictions and probabilities only."""
+    return version.runtime if method in METHODS else Runtime.SKLEARN
 
-    Raises ArtifactRejected when the digest differs, when types are not approved, and when it cannot be read.
+
+def load(version: VersionRecord, settings: Settings, runtime: Runtime = Runtime.SKLEARN) -> LoadedModel:
+    """Read, check and open the artifact that `runtime` reads.
+
+    Raises ArtifactRejected when the digest differs, when types are not approved, and when it cannot be read; for ONNX
+    also OnnxUnavailable: the artifact is in order and this installation cannot run it.
     """
     signature = Signature.from_json(version.signature)
+    if runtime is Runtime.ONNX:
+        return LoadedModel(
+            version, signature, open_graph(artifacts.read(settings.artifacts, version, runtime), signature)
+        )
     data = artifacts.read(settings.artifacts, version)
     opened = open_artifact(data, Format(version.format), version.trusted_types, trust_pickle=version.trust_pickle)
     skew = version.sklearn_version != sklearn.__version__

@@ -64,7 +64,7 @@ def _predict_group(
     group: _Group, jobs: Sequence[ClaimedJob], catalog: Catalog, elapsed: Callable[[], float]
 ) -> list[Outcome]:
     try:
-        model = catalog.loaded(group.version)
+        model = catalog.loaded(group.version, group.method)
     except ArtifactRejected as error:
         return [_ended(job, State.FAILED, ErrorCode.ARTIFACT_REJECTED, str(error), group) for job in jobs]
     max_rows = catalog.limits(group.version.model).max_batch_rows

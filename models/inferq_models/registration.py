@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import closing, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import sklearn
@@ -16,13 +16,14 @@ from inferq_core.settings import Settings, load_settings
 from inferq_core.signature import Signature
 from inferq_core.store import open_store
 from inferq_core.store.contract import Store
-from inferq_core.store.records import NewVersion, VersionRecord
+from inferq_core.store.records import NewVersion, RuntimeChoice, VersionRecord
 from inferq_core.store.registry import check_settings
 from inferq_models import artifacts, formats
 from inferq_models.formats import Format
 from inferq_models.infer import TRIED_ROWS, call, infer
 from inferq_models.inputs import build
 from inferq_models.routing import CHAMPION
+from inferq_models.runtimes.choice import Served, choose
 from inferq_models.samples import Sample, as_sample, read_csv, spread, stand_in
 
 # Saved and loaded must agree to this: the same code on the same machine, but sums may run in another order.
@@ -50,9 +51,12 @@ class _Target:
     max_batch_rows: int | None
     time_limit: float | None
     promote: bool
+    runtime: str
 
     def check(self) -> None:
         artifacts.check_name(self.name)
+        if self.runtime not in set(RuntimeChoice):
+            raise RegistrationRefused(f"runtime={self.runtime!r}: give one of {', '.join(RuntimeChoice)}")
         check_settings(queue=self.queue, max_batch_rows=self.max_batch_rows, time_limit=self.time_limit)
 
 
@@ -69,6 +73,7 @@ def register(
     max_batch_rows: int | None = None,
     time_limit: float | None = None,
     promote: bool = True,
+    runtime: Literal["auto", "sklearn", "onnx"] = "auto",
 ) -> VersionRecord:
     """Make a fitted estimator the next version of the model `name`.
 
@@ -80,10 +85,15 @@ def register(
     they are. `promote` points the alias `champion` to the new version; the first version always gets it. Without
     `store`, the one of `settings` (default: INFERQ_*) is opened.
 
+    `runtime` says what computes `predict` and `predict_proba`: "onnx" (extra `onnx`), after a conversion whose answers
+    are compared with the estimator's on the sample and on rows made from it; "sklearn"; or "auto", which takes ONNX
+    when those answers agree and come sooner, for one row and for a batch. The version says which, and why.
+
     Raises RegistrationRefused, and leaves no version behind, when the estimator is not fitted, cannot be saved, holds
-    types that are not approved, or predicts something else after loading than before.
+    types that are not approved, predicts something else after loading than before, or cannot be served by the runtime
+    "onnx" that was asked for.
     """
-    target = _Target(name, store, settings, queue, max_batch_rows, time_limit, promote)
+    target = _Target(name, store, settings, queue, max_batch_rows, time_limit, promote, runtime)
     target.check()
     candidate = _Candidate(_dump(estimator), Format.SKOPS, tuple(sorted(set(trust_types))), trust_pickle=False)
     loaded = _open(candidate)
@@ -105,6 +115,7 @@ def register_file(
     max_batch_rows: int | None = None,
     time_limit: float | None = None,
     promote: bool = True,
+    runtime: Literal["auto", "sklearn", "onnx"] = "auto",
 ) -> VersionRecord:
     """Make an estimator in a `.skops`, `.joblib`, `.pkl` or `.pickle` file the next version of the model `name`.
 
@@ -116,7 +127,7 @@ def register_file(
 
     Also raises RegistrationRefused when the file was written by another scikit-learn than the one that runs here.
     """
-    target = _Target(name, store, settings, queue, max_batch_rows, time_limit, promote)
+    target = _Target(name, store, settings, queue, max_batch_rows, time_limit, promote, runtime)
     target.check()
     candidate = _read_file(Path(path), tuple(sorted(set(trust_types))), trust_pickle=trust_pickle)
     first, second = _open(candidate), _open(candidate)
@@ -199,11 +210,12 @@ def _check_truth(estimator: Any, n_rows: int, truth: Any) -> None:
 def _enter(target: _Target, candidate: _Candidate, original: Any, loaded: Any, sample: Sample) -> VersionRecord:
     signature = infer(original, sample)
     _smoke(signature, original, loaded, sample)
+    served = choose(RuntimeChoice(target.runtime), loaded, signature, sample)
     settings = target.settings or load_settings()
     if settings.artifacts_url is None:
         settings.make_home()
     with nullcontext(target.store) if target.store is not None else closing(open_store(settings)) as store:
-        uri = artifacts.write(settings.artifacts, target.name, candidate.data, candidate.kind)
+        version = _write(target.name, candidate, signature, served, settings)
         if (target.queue, target.max_batch_rows, target.time_limit) != (None, None, None):
             store.put_model(
                 target.name,
@@ -211,18 +223,28 @@ def _enter(target: _Target, candidate: _Candidate, original: Any, loaded: Any, s
                 max_batch_rows=target.max_batch_rows,
                 time_limit=target.time_limit,
             )
-        version = NewVersion(
-            model=target.name,
-            uri=uri,
-            digest=artifacts.digest_of(candidate.data),
-            format=candidate.kind,
-            trusted_types=candidate.trusted_types,
-            trust_pickle=candidate.trust_pickle,
-            sklearn_version=sklearn.__version__,
-            signature=signature.to_json(),
-        )
         first = target.promote or not _has_champion(store, target.name)
         return store.add_version(version, aliases=(CHAMPION,) if first else ())
+
+
+def _write(name: str, candidate: _Candidate, signature: Signature, served: Served, settings: Settings) -> NewVersion:
+    """Write the artifacts; what is to be entered for them."""
+    version = NewVersion(
+        model=name,
+        uri=artifacts.write(settings.artifacts, name, candidate.data, candidate.kind),
+        digest=artifacts.digest_of(candidate.data),
+        format=candidate.kind,
+        trusted_types=candidate.trusted_types,
+        trust_pickle=candidate.trust_pickle,
+        sklearn_version=sklearn.__version__,
+        signature=signature.to_json(),
+        runtime=served.runtime,
+        runtime_reason=served.reason,
+    )
+    if served.onnx is None:
+        return version
+    uri = artifacts.write(settings.artifacts, name, served.onnx, artifacts.ONNX_SUFFIX)
+    return replace(version, onnx_uri=uri, onnx_digest=artifacts.digest_of(served.onnx))
 
 
 def _has_champion(store: Store, name: str) -> bool:

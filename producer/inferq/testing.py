@@ -33,6 +33,7 @@ from inferq_core.ids import new_batch_id
 from inferq_core.messages import JobMessage
 from inferq_core.settings import Settings, load_settings
 from inferq_core.signature import Signature
+from inferq_core.states import Method
 from inferq_core.store.contract import Store
 from inferq_core.store.records import NewVersion, VersionRecord
 
@@ -155,8 +156,8 @@ class _Catalog(Catalog):
     def version(self, model: str, reference: str | None) -> VersionRecord:
         return self._store.version(model, reference)
 
-    def loaded(self, version: VersionRecord) -> LoadedModel:
-        return self._fakes.get((version.model, version.number)) or super().loaded(version)
+    def loaded(self, version: VersionRecord, method: Method) -> LoadedModel:
+        return self._fakes.get((version.model, version.number)) or super().loaded(version, method)
 
 
 class _StandIn:

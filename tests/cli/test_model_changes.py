@@ -8,6 +8,7 @@ import pytest
 from inferq import load_settings
 from inferq_core.store import open_store
 from inferq_models import register
+from inferq_models.formats import dump
 
 
 @pytest.fixture
@@ -85,3 +86,31 @@ def test_a_wrong_setting_changes_nothing(run, models, arguments, code, words):
     shown = json.loads(run("models", "settings", "cancer", "--json").out)
     assert shown == {"name": "cancer", "queue": None, "max_batch_rows": None, "time_limit": None}
     assert "nobody" not in run("models", "list").out
+
+
+def test_what_serves_a_version_is_asked_for_and_shown(run, home, examples, tmp_path):
+    example = examples["cancer"]
+    file, sample = tmp_path / "cancer.skops", tmp_path / "sample.csv"
+    file.write_bytes(dump(example.estimator))
+    example.X_train[:50].to_csv(sample, index=False)
+    for runtime, reason in (("sklearn", "asked for"), ("onnx", "asked for; equal on 50 rows of the sample and ")):
+        ended = run("models", "register", "cancer", file, "--sample", sample, "--runtime", runtime)
+        assert (ended.code, ended.err) == (0, "")
+        assert f"served by {runtime}: {reason}" in ended.out.splitlines()[1]
+    shown = run("models", "show", "cancer").out
+    assert "  runtime        sklearn: asked for\n" in shown
+    assert "  runtime        onnx: asked for; equal on 50 rows" in shown
+    plain, converted = json.loads(run("models", "show", "cancer", "--json").out)["versions"]
+    assert (plain["runtime"], plain["onnx_digest"], converted["runtime"]) == ("sklearn", None, "onnx")
+    assert f"  converted      onnx sha256:{converted['onnx_digest']}\n" in shown
+
+
+def test_a_runtime_that_cannot_serve_is_one_line(run, home, examples, tmp_path):
+    file, sample = tmp_path / "docstrings.skops", tmp_path / "sample.csv"
+    file.write_bytes(dump(examples["docstrings"].estimator))
+    sample.write_text("text\nsome words of a text\nand some more words\n")
+    ended = run("models", "register", "docstrings", file, "--sample", sample, "--runtime", "onnx")
+    assert (ended.code, ended.err.count("\n")) == (2, 1)
+    assert "cannot be served by ONNX" in ended.err
+    assert "it takes texts" in ended.err
+    assert run("models", "list").out.startswith("no models yet")

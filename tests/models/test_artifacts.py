@@ -47,7 +47,7 @@ class Trap:
 
 @pytest.fixture
 def version(settings):
-    return register("iris", LogisticRegression(max_iter=500).fit(X, Y), X, Y, settings=settings)
+    return register("iris", LogisticRegression(max_iter=500).fit(X, Y), X, Y, settings=settings, runtime="sklearn")
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ from inferq_core.messages import JobMessage, Limits
 from inferq_core.redis_lists import client_of
 from inferq_core.settings import Settings
 from inferq_core.states import Priority
-from inferq_core.store.records import ModelRecord, QueueBacklog, VersionRecord
+from inferq_core.store.records import ModelRecord, QueueBacklog, Runtime, VersionRecord
 from inferq_core.store.tables import SCHEMA_REVISION
 from inferq_models import register
 from inferq_models.artifacts import verify
@@ -291,7 +291,8 @@ class TestModels:
         assert finding.level is Level.FAIL
 
     def test_another_version_of_scikit_learn(self):
-        record = VersionRecord("digits", 1, "", "", "skops", (), False, "1.0.0", "{}", 0.0)
+        none = (Runtime.SKLEARN, None, None, None)
+        record = VersionRecord("digits", 1, "", "", "skops", (), False, "1.0.0", "{}", *none, 0.0)
         (finding,) = models.judge_artifact(record, lambda: 5, "1.9.0")
         assert finding.level is Level.WARN
         assert "1.0.0" in finding.found

@@ -13,6 +13,7 @@ from inferq_core.errors import SchemaOutdated, StoreMismatch, StoreUnavailable
 from inferq_core.settings import load_settings
 from inferq_core.store import open_store, opening, partitions
 from inferq_core.store.engine import Database
+from inferq_core.store.records import Runtime
 from inferq_core.store.tables import SCHEMA_REVISION, meta, metadata
 from inferq_migrations.runner import head
 
@@ -77,6 +78,20 @@ def test_each_store_has_an_id_of_its_own(empty_url):
     inferq_migrations.downgrade(empty_url, "base")
     inferq_migrations.upgrade(empty_url)
     assert store_id(empty_url) != first
+
+
+def test_versions_from_before_runtimes_are_served_by_sklearn(empty_url, database):
+    inferq_migrations.upgrade(empty_url)
+    inferq_migrations.downgrade(empty_url, "0003")
+    execute(database, "INSERT INTO models (name, created_at) VALUES ('digits', 1)")
+    row = "('digits', 1, 'file:///a', '00', 'skops', '[]', false, '1.9.1', '{}', 1)"
+    columns = "model, number, uri, digest, format, trusted_types, trust_pickle, sklearn_version, signature, created_at"
+    execute(database, f"INSERT INTO versions ({columns}) VALUES {row}")
+    inferq_migrations.upgrade(empty_url)
+    store = opened(empty_url)
+    version = store.version("digits", "1")
+    assert (version.runtime, version.runtime_reason, version.onnx_uri) == (Runtime.SKLEARN, None, None)
+    store.close()
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ import pytest
 from processes import add_versions, in_processes, in_threads, version
 
 from inferq_core.errors import RegistrationRefused, UnknownModel, UnknownVersion
-from inferq_core.store.records import ModelSetting
+from inferq_core.store.records import ModelSetting, Runtime
 
 
 def test_a_model_is_made_and_its_settings_change_one_by_one(store):
@@ -40,6 +40,21 @@ def test_a_version_is_kept_as_it_was_given(store):
     assert store.version("digits", "1") == added
     assert store.versions("digits") == [added]
     assert store.model("digits").queue is None
+
+
+def test_a_version_says_what_computes_it_and_why(store):
+    plain = store.add_version(version())
+    assert (plain.runtime, plain.runtime_reason, plain.onnx_uri, plain.onnx_digest) == (Runtime.SKLEARN, *[None] * 3)
+    served = {
+        "runtime": Runtime.ONNX,
+        "runtime_reason": "quicker",
+        "onnx_uri": "file:///a/ff.onnx",
+        "onnx_digest": "ff",
+    }
+    added = store.add_version(version(**served))
+    assert {name: getattr(added, name) for name in served} == served
+    assert store.version("digits", "2") == added
+    assert isinstance(store.version("digits", "2").runtime, Runtime)
 
 
 def test_versions_of_a_model_are_numbered_from_one(store):

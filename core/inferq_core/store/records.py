@@ -230,6 +230,21 @@ class ModelSetting(StrEnum):
     TIME_LIMIT = "time_limit"
 
 
+class Runtime(StrEnum):
+    """What computes a version's predictions."""
+
+    SKLEARN = "sklearn"
+    ONNX = "onnx"
+
+
+class RuntimeChoice(StrEnum):
+    """What a registration asks for."""
+
+    AUTO = "auto"  # onnx where it answers the same and is quicker, else sklearn
+    SKLEARN = "sklearn"
+    ONNX = "onnx"
+
+
 @dataclass(frozen=True, slots=True)
 class ModelRecord:
     """A model and its settings; None stands for the default of whoever reads it."""
@@ -254,6 +269,10 @@ class VersionRecord:
     trust_pickle: bool
     sklearn_version: str
     signature: str  # JSON, see inferq_core.signature
+    runtime: Runtime
+    runtime_reason: str | None  # why this one; None in versions that are older than the question
+    onnx_uri: str | None  # of the converted artifact, when it was converted
+    onnx_digest: str | None
     created_at: float
 
 
@@ -267,6 +286,10 @@ class NewVersion:
     trust_pickle: bool
     sklearn_version: str
     signature: str
+    runtime: Runtime = Runtime.SKLEARN
+    runtime_reason: str | None = None
+    onnx_uri: str | None = None
+    onnx_digest: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from inferq_core.errors import RegistrationRefused, UnknownModel, UnknownVersion
 from inferq_core.settings import DAY, QUEUE_NAME
 from inferq_core.store.part import Part
-from inferq_core.store.records import ModelRecord, ModelSetting, NewVersion, VersionRecord
+from inferq_core.store.records import ModelRecord, ModelSetting, NewVersion, Runtime, VersionRecord
 from inferq_core.store.sql import clock, json_text
 from inferq_core.store.tables import aliases, models, versions
 
@@ -170,6 +170,10 @@ def _add_version(connection: Connection, new: NewVersion) -> VersionRecord:
         "trust_pickle": new.trust_pickle,
         "sklearn_version": new.sklearn_version,
         "signature": new.signature,
+        "runtime": new.runtime,
+        "runtime_reason": new.runtime_reason,
+        "onnx_uri": new.onnx_uri,
+        "onnx_digest": new.onnx_digest,
         "created_at": clock(),
     }
     return _version(connection.execute(insert(versions).values(values).returning(versions)).one())
@@ -217,5 +221,9 @@ def _version(row: Row[Any]) -> VersionRecord:
         trust_pickle=bool(row.trust_pickle),
         sklearn_version=row.sklearn_version,
         signature=row.signature,
+        runtime=Runtime(row.runtime),
+        runtime_reason=row.runtime_reason,
+        onnx_uri=row.onnx_uri,
+        onnx_digest=row.onnx_digest,
         created_at=row.created_at,
     )

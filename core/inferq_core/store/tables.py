@@ -24,7 +24,7 @@ from sqlalchemy import (
 )
 
 # The newest migration. Revisions are numbers in order, so that "older than" can be told without alembic.
-SCHEMA_REVISION = "0003"
+SCHEMA_REVISION = "0004"
 
 metadata = MetaData(
     naming_convention={
@@ -203,6 +203,10 @@ versions = Table(
     Column("trust_pickle", Boolean, nullable=False),
     Column("sklearn_version", Text, nullable=False),
     Column("signature", Text, nullable=False),
+    Column("runtime", Text, nullable=False, server_default="sklearn"),
+    Column("runtime_reason", Text),
+    Column("onnx_uri", Text),
+    Column("onnx_digest", Text),
     Column("created_at", Double, nullable=False),
 )
 

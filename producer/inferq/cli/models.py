@@ -17,7 +17,7 @@ from inferq_core.errors import InvalidInput
 from inferq_core.settings import load_settings
 from inferq_core.signature import Signature
 from inferq_core.store import open_store
-from inferq_core.store.records import ModelSetting, VersionRecord
+from inferq_core.store.records import ModelSetting, RuntimeChoice, VersionRecord
 
 Model = Annotated[str, typer.Argument(metavar="MODEL", help="Name of a registered model.")]
 Queue = Annotated[str | None, typer.Option(help="Queue of the model's jobs; some worker must serve it.")]
@@ -51,6 +51,9 @@ def register(
     max_batch_rows: MaxBatchRows = None,
     time_limit: TimeLimit = None,
     promote: Annotated[bool, typer.Option(help="Point the alias `champion` to the new version.")] = True,
+    runtime: Annotated[
+        RuntimeChoice, typer.Option(help="What predicts; auto takes onnx where it answers the same, and sooner.")
+    ] = RuntimeChoice.AUTO,
 ) -> None:
     """Make an immutable, numbered version of a model from a file."""
     from inferq_models import register_file
@@ -66,8 +69,10 @@ def register(
         max_batch_rows=max_batch_rows,
         time_limit=time_limit,
         promote=promote,
+        runtime=runtime.value,
     )
     echo(f"{version.model} version {version.number}  {version.format}  sha256:{version.digest}")
+    echo(f"served by {version.runtime}: {version.runtime_reason}")
 
 
 @app.command("list", epilog="Example: inferq models list --json")
@@ -111,6 +116,10 @@ def show(name: Model, as_json: AsJson = False) -> None:
         echo(f"\nversion {version['number']}  {', '.join(names)}")
         echo(f"  registered     {registered}, scikit-learn {version['sklearn_version']}")
         echo(f"  artifact       {version['format']} sha256:{version['digest']}")
+        reason = version["runtime_reason"]
+        echo(f"  runtime        {version['runtime']}{f': {reason}' if reason else ''}")
+        if version["onnx_digest"] is not None:
+            echo(f"  converted      onnx sha256:{version['onnx_digest']}")
         echo(f"  takes          {version['takes']}")
         echo(f"  methods        {', '.join(version['methods'])}")
 
