@@ -130,7 +130,10 @@ def register_file(
     target = _Target(name, store, settings, queue, max_batch_rows, time_limit, promote, runtime)
     target.check()
     candidate = _read_file(Path(path), tuple(sorted(set(trust_types))), trust_pickle=trust_pickle)
-    first, second = _open(candidate), _open(candidate)
+    try:
+        first, second = _open(candidate), _open(candidate)
+    except RegistrationRefused as error:
+        raise RegistrationRefused(f"{path}: {error}") from error
     if sample is None:
         rows = stand_in(first)
     elif isinstance(sample, (str, Path)):
@@ -158,6 +161,8 @@ def _read_file(path: Path, trust_types: tuple[str, ...], *, trust_pickle: bool) 
         data = path.read_bytes()
     except OSError as error:
         raise RegistrationRefused(f"{path} cannot be read: {error.strerror}") from error
+    if not data:
+        raise RegistrationRefused(f"{path} is empty")
     if kind is not Format.SKOPS and not trust_pickle:
         raise RegistrationRefused(
             f"{path.name} is a pickle, which can run any code when it is opened. If you know where it comes from "

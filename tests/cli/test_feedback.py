@@ -43,7 +43,7 @@ def known_of(jobs):
         ("[1, null]", [1, None]),
         ("true", True),
         ("007", "007"),
-        ("", ""),
+        ('""', ""),
     ],
 )
 def test_a_value_is_json_or_else_text(run, jobs, words, text, stored):

@@ -125,11 +125,11 @@ class TestAnswers:
         assert run("submit", "sums", "--file", file, "--out", out).code == 130
         assert [line.partition(":")[0] for line in said] == ["no worker is running"]
 
-    def test_an_empty_file_has_no_rows(self, run, store, file, out):
+    def test_a_file_without_rows_is_refused(self, run, store, file, out):
         file.write_text("")
-        assert run("submit", "sums", "--file", file, "--out", out).code == 0
-        assert out.read_text() == ""
-        assert run("submit", "sums", "--file", file).out == ""
+        ended = run("submit", "sums", "--file", file, "--out", out)
+        assert (ended.code, ended.out) == (2, "")
+        assert f"{file} has no rows. Nothing was submitted" in ended.err
 
 
 class TestOnce:

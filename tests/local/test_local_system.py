@@ -79,7 +79,7 @@ def test_the_demo_passes_on_postgresql_and_a_broker_of_its_own(environment, tmp_
 
 
 def assert_demo_passes(environment, file, version):
-    command = [*INFERQ, "demo", "--json", str(file)]
+    command = [*INFERQ, "demo", "--out", str(file)]
     ended = subprocess.run(command, env=environment, check=False, capture_output=True, text=True, timeout=120)
     assert ended.returncode == 0, ended.stdout + ended.stderr
     figures = json.loads(file.read_text())

@@ -8,7 +8,8 @@ from dataclasses import asdict
 import typer
 from typer import echo, style
 
-from inferq.cli.options import AsJson, examples
+from inferq.cli.help import START, Command, examples
+from inferq.cli.options import AsJson
 from inferq.cli.output import ExitCode, exit_with, print_json
 from inferq_core.errors import InferqError, SettingsError
 from inferq_core.settings import load_settings
@@ -22,14 +23,18 @@ _CHECK_WIDTH = 17
 
 def add_to(app: typer.Typer) -> None:
     app.command(
-        epilog=examples("inferq doctor", "inferq doctor --json | jq '.findings[] | select(.level == \"fail\")'")
+        cls=Command,
+        epilog=examples("inferq doctor", "inferq doctor --json | jq '.findings[] | select(.level == \"fail\")'"),
+        rich_help_panel=START,
     )(doctor)
 
 
 def doctor(as_json: AsJson = False) -> None:
-    """Look at the whole system and say what is wrong, and what to do: broker, store, workers, keeper, models, clock.
+    """Say what is wrong with the system and what to do about it; it changes nothing.
 
-    It changes nothing, and every question has its time. The exit code is 3 when something fails, else 0.
+    It looks at settings, disk, broker, store, clock, workers, keeper and models, and prints a line for each finding:
+    ok, warn, fail or skipped. What does not answer within seconds is a finding too. The exit code is 3 when something
+    fails, else 0.
     """
     findings = []
     for finding in _examine():

@@ -55,12 +55,14 @@ class FileRun:
             raise type(error)(f"{error}. {self._so_far(mend=isinstance(error, InvalidInput))}") from error
 
     def prepare(self) -> None:
-        """Look at every row before the first is enqueued. Raises InvalidInput for the first that does not fit."""
+        """Look at every row before the first is enqueued. Raises InvalidInput for one that does not fit, or none."""
         self._before = self._submitted = self._run.accepted()
         for block in self._blocks():
             self._checked(block)
             self.total += len(block.rows)
             self._meter.reading("checking", self._file.read, self._file.size)
+        if not self.total:
+            raise InvalidInput(f"--file {self._file.path} has no rows")
         if self._before:
             self._meter.say(self._continuing())
 

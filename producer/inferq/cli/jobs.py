@@ -10,12 +10,12 @@ import typer
 from typer import echo
 
 from inferq import Client, State, WaitTimeout
-from inferq.cli.options import AsJson, AsJsonLines, Wait, examples
+from inferq.cli.help import JOBS, Command, Group, examples
+from inferq.cli.options import AsJson, AsJsonLines, JobId, OnlyModel, Wait
 from inferq.cli.output import ExitCode, exit_with, print_fields, print_json, print_table, result_fields
 from inferq.cli.timeline import Moment, timeline
 from inferq.cli.times import duration, iso, parse_since
-from inferq_core.errors import UnknownJob
-from inferq_core.ids import JobId, parse_job_id
+from inferq.job import id_of
 from inferq_core.settings import load_settings
 from inferq_core.store import open_store
 from inferq_core.store.records import JobLife, JobRow, JobView
@@ -25,23 +25,38 @@ MAX_ENTRIES = 200
 STATES = ", ".join(State)
 
 jobs = typer.Typer(
-    help="List jobs, look at one job's life, take jobs back.",
+    cls=Group,
+    help="List jobs, look at one job's life, take jobs back. A job is one request: rows for one model, and an id.",
     no_args_is_help=True,
-    epilog=examples("inferq jobs list --state failed --since 1h", "inferq jobs show 01978a2e-…"),
+    epilog=examples(
+        "inferq jobs list --state failed --since 1h",
+        "inferq jobs show 01978a2e-8a4b-7c1d-9e2f-5a6b7c8d9e0f",
+    ),
 )
 
 
 def add_to(app: typer.Typer) -> None:
-    app.command(epilog="Example: inferq result 01978a2e-… --wait 10 --json")(result)
-    app.add_typer(jobs, name="jobs")
+    app.command(
+        cls=Command,
+        epilog=examples(
+            "inferq result 01978a2e-8a4b-7c1d-9e2f-5a6b7c8d9e0f",
+            "inferq result 01978a2e-8a4b-7c1d-9e2f-5a6b7c8d9e0f --wait 10 --json",
+        ),
+        rich_help_panel=JOBS,
+    )(result)
+    app.add_typer(jobs, name="jobs", rich_help_panel=JOBS)
 
 
 def result(
-    job_id: Annotated[str, typer.Argument(metavar="ID", help="The id that submit returned.")],
+    job_id: JobId,
     wait: Wait = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show the state of a job, and its outputs when it has ended."""
+    """Show the state of a job, and its outputs when it has ended.
+
+    The exit code is 0 when it succeeded, 5 when it is still queued or running, and 1 when it ended without outputs:
+    failed, expired or cancelled.
+    """
     settings = load_settings()
     with closing(open_store(settings)) as store, Client(settings, store=store) as client:
         try:
@@ -56,6 +71,7 @@ def result(
 
 @jobs.command(
     "list",
+    cls=Command,
     epilog=examples(
         "inferq jobs list",
         "inferq jobs list --model digits --state failed --since 2h",
@@ -64,28 +80,33 @@ def result(
 )
 def list_jobs(
     *,
-    model: Annotated[str | None, typer.Option(help="Only of this model.")] = None,
+    model: OnlyModel = None,
     state: Annotated[State | None, typer.Option(metavar="STATE", help=f"Only in this state: {STATES}.")] = None,
     since: Annotated[
         str | None,
-        typer.Option(metavar="WHEN", help="Only since then: 30m, 2h or 7d ago, or a time in UTC, 2026-01-31T12:00."),
+        typer.Option(
+            metavar="WHEN",
+            help="Only submitted since then: 90s, 30m, 2h, 7d or 1w ago, or a date or time (2026-01-31T12:00; UTC "
+            "unless it names a zone).",
+        ),
     ] = None,
     before: Annotated[
-        str | None, typer.Option(metavar="ID", help="Only older than this job; the last id of a list goes on with it.")
+        str | None,
+        typer.Option(metavar="ID", help="Only older than this job: with the last id of one list, the next goes on."),
     ] = None,
-    limit: Annotated[int, typer.Option(min=1, max=10_000, help="At most so many.")] = 50,
+    limit: Annotated[int, typer.Option(min=1, max=10_000, metavar="N", help="The newest N jobs.")] = 50,
     as_json: AsJsonLines = False,
 ) -> None:
     """List jobs, the newest first.
 
-    It is quick however many jobs there are: of those that do not match it looks at the newest 50,000 and says so.
+    It is quick however many jobs there are: it passes over 50,000 jobs that do not match at the most, and says so then.
     """
     earliest = None if since is None else parse_since(since, time.time())
     with closing(open_store(load_settings())) as store:
         if model is not None:
             store.model(model)
         page = store.newest(
-            model=model, state=state, since=earliest, before=None if before is None else _id(before), limit=limit
+            model=model, state=state, since=earliest, before=None if before is None else id_of(before), limit=limit
         )
         now = store.now()
     if as_json:
@@ -102,20 +123,21 @@ def list_jobs(
 
 
 @jobs.command(
+    cls=Command,
     epilog=examples(
         "inferq jobs show 01978a2e-8a4b-7c1d-9e2f-5a6b7c8d9e0f",
         "inferq jobs show 01978a2e-8a4b-7c1d-9e2f-5a6b7c8d9e0f --inputs --json",
-    )
+    ),
 )
 def show(
-    job_id: Annotated[str, typer.Argument(metavar="ID", help="The id that submit printed.")],
+    job_id: JobId,
     *,
-    inputs: Annotated[bool, typer.Option("--inputs", help="Show the rows too.")] = False,
+    inputs: Annotated[bool, typer.Option("--inputs", help="Show the rows that were submitted too.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Show one job's life: when it was accepted, claimed, predicted and stored, what was logged, what was true."""
+    """Show one job's life: when it was accepted, taken by a worker, predicted and stored, and what was logged."""
     with closing(open_store(load_settings())) as store:
-        life = store.life(_id(job_id))
+        life = store.life(id_of(job_id))
         logs = [entry for _, entry in store.read(job_id=life.view.id, limit=MAX_ENTRIES)]
         rows = store.inputs(life.view.id) if inputs else None
     moments = timeline(life, logs)
@@ -131,16 +153,17 @@ def show(
 
 
 @jobs.command(
+    cls=Command,
     epilog=examples(
         "inferq jobs cancel 01978a2e-8a4b-7c1d-9e2f-5a6b7c8d9e0f",
         "inferq jobs cancel $(inferq jobs list --state queued --model digits --json | jq -r .id)",
-    )
+    ),
 )
 def cancel(
-    job_ids: Annotated[list[str], typer.Argument(metavar="ID…", help="Ids that submit printed.")],
+    job_ids: Annotated[list[str], typer.Argument(metavar="ID", help="Ids of jobs, as `inferq submit` printed them.")],
     as_json: AsJsonLines = False,
 ) -> None:
-    """Take jobs back. Queued ones never run; the answers of running ones are dropped.
+    """Take jobs back: queued ones never run, the answers of running ones are dropped.
 
     Jobs that have ended stay as they are, and the exit code is 1 then. An unknown id cancels nothing.
     """
@@ -158,13 +181,6 @@ def cancel(
             echo(f"{job_id}  cancelled, was {state}")
     late = any(state.terminal and state is not State.CANCELLED for state in before.values())
     exit_with(ExitCode.FAILED if late else ExitCode.DONE)
-
-
-def _id(text: str) -> JobId:
-    job_id = parse_job_id(text)
-    if job_id is None:
-        raise UnknownJob(f"{text!r} is not the id of a job: ids are UUIDs, as submit printed them")
-    return job_id
 
 
 def _unfinished(view: JobView) -> dict[str, Any]:

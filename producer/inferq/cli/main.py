@@ -6,6 +6,7 @@ Exit codes: 0 done, 1 failed, 2 wrong usage or input, 3 store or broker unavaila
 
 from __future__ import annotations
 
+import os
 import sys
 from dataclasses import dataclass
 from importlib import metadata
@@ -15,26 +16,34 @@ import typer
 from typer import echo
 
 from inferq.cli import doctor, feedback, jobs, logs, models, services, stats, submit
+from inferq.cli.help import JOBS, UPKEEP, Group, examples
 from inferq.cli.output import ExitCode, configure_messages, fail
 
 app = typer.Typer(
     name="inferq",
-    help="Predictions through a queue: submit rows, poll results, run workers.",
-    epilog="Exit codes: 0 done, 1 failed, 2 wrong usage or input, 3 store or broker unavailable, "
+    cls=Group,
+    epilog=examples(
+        "inferq demo",
+        "inferq up",
+        "inferq models register digits digits.skops",
+        "inferq submit digits --file images.csv --out results.ndjson",
+    )
+    + "\n\nExit codes: 0 done, 1 failed, 2 wrong usage or input, 3 store or broker unavailable, "
     "4 unknown job, model or version, 5 not finished yet, 130 interrupted. "
-    "Settings are INFERQ_* variables; see the README.",
+    "Settings are INFERQ_* variables; the README lists them.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
+services.add_local(app)
+doctor.add_to(app)
 submit.add_to(app)
 jobs.add_to(app)
 logs.add_to(app)
-doctor.add_to(app)
-services.add_to(app)
-app.add_typer(models.app, name="models")
-app.add_typer(feedback.app, name="feedback")
+app.add_typer(feedback.app, name="feedback", rich_help_panel=JOBS)
+app.add_typer(models.app, name="models", rich_help_panel=UPKEEP)
 stats.add_to(services.database)
-app.add_typer(services.database, name="db")
+app.add_typer(services.database, name="db", rich_help_panel=UPKEEP)
+services.add_roles(app)
 
 
 def _print_version(value: bool) -> None:
@@ -58,7 +67,16 @@ def options(
         bool, typer.Option("--version", help="Show the version.", callback=_print_version, is_eager=True)
     ] = False,
 ) -> None:
-    """Predictions through a queue: submit rows, poll results, run workers."""
+    """Predictions through a queue: submit rows to a model, get an id at once, fetch the answer with it later.
+
+    Begin with `inferq demo`, which shows the whole and needs nothing. `inferq up` runs everything on this machine; with
+    it in another terminal, register a model, submit rows, and ask for results. `inferq COMMAND --help` explains each.
+
+    A job is one request: rows for a model. Workers take jobs from the broker's queue and predict. The keeper repairs
+    what got lost. Jobs, results and models are in the store, a database.
+    """
+    if os.environ.get("NO_COLOR"):
+        context.color = False
     context.ensure_object(Invocation).debug = debug
 
 

@@ -11,7 +11,9 @@ from typing import Annotated, Any
 import typer
 from typer import echo
 
-from inferq.cli.options import AsJson, examples
+from inferq.cli.completion import model_names
+from inferq.cli.help import Command, Group, examples
+from inferq.cli.options import AsJson, Model
 from inferq.cli.output import print_json
 from inferq_core.errors import InvalidInput
 from inferq_core.settings import load_settings
@@ -19,43 +21,73 @@ from inferq_core.signature import Signature
 from inferq_core.store import open_store
 from inferq_core.store.records import ModelSetting, RuntimeChoice, VersionRecord
 
-Model = Annotated[str, typer.Argument(metavar="MODEL", help="Name of a registered model.")]
-Queue = Annotated[str | None, typer.Option(help="Queue of the model's jobs; some worker must serve it.")]
-MaxBatchRows = Annotated[int | None, typer.Option(metavar="ROWS", help="Rows of a batch at the most.")]
-TimeLimit = Annotated[float | None, typer.Option(metavar="S", help="Seconds that a batch may take.")]
+Queue = Annotated[
+    str | None,
+    typer.Option(metavar="QUEUE", help="Queue of the model's jobs; a worker must serve it, see INFERQ_QUEUES."),
+]
+MaxBatchRows = Annotated[
+    int | None, typer.Option(metavar="ROWS", help="Rows that one call of the model takes, at the most.")
+]
+TimeLimit = Annotated[
+    float | None, typer.Option(metavar="SECONDS", help="Time that one call may take, before its process is ended.")
+]
 
 app = typer.Typer(
-    help="Register models, look at them, name their versions, change their settings.",
+    cls=Group,
+    help="""Register models, look at them, name their versions, change their settings.
+
+    A model is a name with numbered versions that never change. An alias is a name for one of them; the alias
+    `champion` is the version that answers unless a job asks for another.""",
     no_args_is_help=True,
     epilog=examples("inferq models register digits digits.skops", "inferq models show digits"),
 )
 
 
 @app.command(
-    epilog="Example: inferq models register churn churn.skops --sample customers.csv --max-batch-rows 512",
+    cls=Command,
+    epilog=examples(
+        "inferq models register digits digits.skops",
+        "inferq models register churn churn.skops --sample customers.csv --no-promote",
+    ),
 )
 def register(
-    name: Annotated[str, typer.Argument(help="Name of the model; made when it is new.")],
-    file: Annotated[Path, typer.Argument(help="A .skops file; .joblib and .pkl need --trust-pickle.")],
+    name: Annotated[
+        str, typer.Argument(metavar="MODEL", help="Name of the model; made when it is new.", autocompletion=model_names)
+    ],
+    file: Annotated[
+        Path,
+        typer.Argument(metavar="FILE", help="A fitted scikit-learn estimator: .skops; .joblib and .pkl are pickles."),
+    ],
     *,
     sample: Annotated[
-        Path | None, typer.Option(help="CSV of some rows it was fitted on: names and kinds of its columns.")
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="CSV with a header and some rows it was fitted on: names and kinds of its columns."
+        ),
     ] = None,
-    trust_pickle: Annotated[
-        bool, typer.Option("--trust-pickle", help="Load this pickle: its code runs with your rights, and the workers'.")
+    no_promote: Annotated[
+        bool,
+        typer.Option("--no-promote", help="Leave the alias `champion` where it is; else the new version answers."),
     ] = False,
-    trust_type: Annotated[
-        list[str] | None, typer.Option(help="Approve a type in the .skops file, by its full name; repeat it.")
-    ] = None,
     queue: Queue = None,
     max_batch_rows: MaxBatchRows = None,
     time_limit: TimeLimit = None,
-    promote: Annotated[bool, typer.Option(help="Point the alias `champion` to the new version.")] = True,
     runtime: Annotated[
-        RuntimeChoice, typer.Option(help="What predicts; auto takes onnx where it answers the same, and sooner.")
+        RuntimeChoice,
+        typer.Option(help="What predicts; `auto` takes onnx where it answers the same, and sooner."),
     ] = RuntimeChoice.AUTO,
+    trust_type: Annotated[
+        list[str] | None,
+        typer.Option(metavar="TYPE", help="Approve a type in the .skops file, by its full name. Repeat it for more."),
+    ] = None,
+    trust_pickle: Annotated[
+        bool, typer.Option("--trust-pickle", help="Load a pickle: its code runs with your rights, and the workers'.")
+    ] = False,
 ) -> None:
-    """Make an immutable, numbered version of a model from a file."""
+    """Make the next version of a model from a file.
+
+    It exists only if its saved form predicts what the original does. Workers use it without a restart.
+    """
     from inferq_models import register_file
 
     version = register_file(
@@ -68,16 +100,16 @@ def register(
         queue=queue,
         max_batch_rows=max_batch_rows,
         time_limit=time_limit,
-        promote=promote,
+        promote=not no_promote,
         runtime=runtime.value,
     )
     echo(f"{version.model} version {version.number}  {version.format}  sha256:{version.digest}")
     echo(f"served by {version.runtime}: {version.runtime_reason}")
 
 
-@app.command("list", epilog="Example: inferq models list --json")
+@app.command("list", cls=Command, epilog=examples("inferq models list", "inferq models list --json"))
 def list_models(as_json: AsJson = False) -> None:
-    """List the models with their settings, newest version and aliases."""
+    """List the models: how many versions each has, and their aliases. With --json their settings too."""
     with closing(open_store(load_settings())) as store:
         rows = [
             {
@@ -97,9 +129,9 @@ def list_models(as_json: AsJson = False) -> None:
         echo("no models yet: inferq models register NAME FILE")
 
 
-@app.command(epilog="Example: inferq models show digits")
+@app.command(cls=Command, epilog=examples("inferq models show digits", "inferq models show digits --json"))
 def show(name: Model, as_json: AsJson = False) -> None:
-    """Show a model's settings, versions and what they take."""
+    """Show a model's settings and its versions: where they came from, the columns they take, their methods."""
     with closing(open_store(load_settings())) as store:
         model = store.model(name)
         aliases = dict(store.aliases(name))
@@ -125,11 +157,12 @@ def show(name: Model, as_json: AsJson = False) -> None:
 
 
 @app.command(
+    cls=Command,
     epilog=examples(
         "inferq models alias digits champion 3",
         "inferq models alias digits champion challenger",
         "inferq models alias digits challenger --remove",
-    )
+    ),
 )
 def alias(
     model: Model,
@@ -141,12 +174,12 @@ def alias(
     ] = None,
     *,
     remove: Annotated[
-        bool, typer.Option("--remove", help="Take the alias away; jobs cannot name it any more.")
+        bool, typer.Option("--remove", help="Take the alias away instead; jobs cannot name it any more.")
     ] = False,
 ) -> None:
-    """Point an alias to a version of a model; jobs that name no version go to `champion`.
+    """Point an alias, a name, to a version of a model. Jobs that ask for no version go to `champion`.
 
-    It takes effect for jobs that are waiting too: the version is chosen when a job runs.
+    Jobs that wait in the queue follow it too: their version is chosen when they run.
     """
     if remove == (version is not None):
         raise InvalidInput("give a VERSION to point the alias to, or --remove")
@@ -162,11 +195,12 @@ def alias(
 
 
 @app.command(
+    cls=Command,
     epilog=examples(
         "inferq models settings digits",
         "inferq models settings digits --max-batch-rows 512 --time-limit 30",
         "inferq models settings digits --default queue --default time_limit",
-    )
+    ),
 )
 def settings(
     model: Model,
@@ -177,14 +211,14 @@ def settings(
     default: Annotated[
         list[ModelSetting] | None,
         typer.Option(
-            metavar="SETTING", help=f"Take the default again for {', '.join(ModelSetting)}; repeat it for several."
+            metavar="SETTING", help=f"Take the default again for one of {', '.join(ModelSetting)}. Repeat it for more."
         ),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show a model's settings, after changing those that are given.
+    """Show a model's settings, after changing those that are given as options.
 
-    They count for jobs that are submitted from then on; those that wait stay in the queue they are in.
+    Changes count for jobs that are submitted from then on; those that wait stay in the queue they are in.
     """
     given = {"queue": queue, "max_batch_rows": max_batch_rows, "time_limit": time_limit}
     for name in default or ():

@@ -1,4 +1,4 @@
-"""Options that several commands share."""
+"""Arguments and options that several commands share."""
 
 from __future__ import annotations
 
@@ -6,11 +6,23 @@ from typing import Annotated
 
 import typer
 
-Wait = Annotated[float | None, typer.Option("--wait", min=0, metavar="S", help="Wait at most S seconds for the end.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-AsJsonLines = Annotated[bool, typer.Option("--json", help="Print JSON, one object a line.")]
+from inferq.cli.completion import model_names
 
-
-def examples(*commands: str) -> str:
-    """The end of a command's help: whole commands to copy, a line each."""
-    return "\n".join(["Examples:", *commands])
+JobId = Annotated[str, typer.Argument(metavar="ID", help="The job's id, as `inferq submit` printed it.")]
+Model = Annotated[
+    str,
+    typer.Argument(
+        metavar="MODEL", help="Name of a registered model; `inferq models list` shows them.", autocompletion=model_names
+    ),
+]
+OnlyModel = Annotated[
+    str | None, typer.Option("--model", metavar="MODEL", help="Only of this model.", autocompletion=model_names)
+]
+Wait = Annotated[
+    float | None,
+    typer.Option(
+        "--wait", min=0, metavar="SECONDS", help="Wait so long for the end, at the most.", show_default="no waiting"
+    ),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON: one document.")]
+AsJsonLines = Annotated[bool, typer.Option("--json", help="Print JSON: one object a line.")]

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import sys
+from collections.abc import Mapping, MutableMapping, Sequence
 from dataclasses import asdict
 from enum import IntEnum
+from io import TextIOWrapper
 from typing import Any, NoReturn
 
 import orjson
-import structlog
 import typer
 from pydantic import ValidationError
 from typer import echo
@@ -106,8 +107,8 @@ def exit_with(code: ExitCode) -> NoReturn:
 
 
 def print_json(value: Any) -> None:
-    """One JSON document on one line."""
-    echo(orjson.dumps(value, default=str, option=orjson.OPT_NON_STR_KEYS).decode())
+    """One JSON document on one line: in UTF-8, whatever the terminal's encoding is."""
+    echo(orjson.dumps(value, default=str, option=orjson.OPT_NON_STR_KEYS))
 
 
 def print_fields(fields: Mapping[str, Any], *, as_json: bool) -> None:
@@ -140,5 +141,18 @@ def result_fields(result: Result) -> dict[str, Any]:
 
 
 def configure_messages() -> None:
-    """Warnings of the library go to stderr, so that stdout holds answers only."""
-    configure_logging("WARNING", structlog.processors.KeyValueRenderer(key_order=["level", "event"]))
+    r"""Warnings of the library go to stderr, so that stdout holds answers only.
+
+    What the terminal's encoding does not know is shown as \u2026: another locale is no reason to fail.
+    """
+    configure_logging("WARNING", _as_line)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def _as_line(_: Any, __: str, record: MutableMapping[str, Any]) -> str:
+    fields = {name: value for name, value in record.items() if name not in ("level", "event", "logger", "timestamp")}
+    shown = ", ".join(f"{name}: {value}" for name, value in fields.items())
+    event = str(record["event"]).replace("_", " ")
+    return f"inferq: {record['level']}: {event}{f' ({shown})' if shown else ''}"

@@ -33,7 +33,7 @@ class ParquetFile(RowFile):
                 if len(batch):
                     yield Block(places, self._shaped(batch, arrow))
         except (OSError, arrow.ArrowException) as error:
-            reason = (getattr(error, "strerror", None) or str(error)).split("\n")[0]
+            reason = (getattr(error, "strerror", None) or str(error)).split("\n")[0].rstrip(".")
             raise InvalidInput(f"--file {self.path}: {reason}") from error
 
     def _batches(self, parquet: Any, metadata: Any) -> Iterator[Any]:

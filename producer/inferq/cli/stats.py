@@ -8,6 +8,7 @@ from dataclasses import asdict
 import typer
 from typer import echo
 
+from inferq.cli.help import Command, examples
 from inferq.cli.options import AsJson
 from inferq.cli.output import print_fields, print_json, print_table
 from inferq.cli.times import duration
@@ -19,11 +20,11 @@ _STEP = 1000
 
 
 def add_to(app: typer.Typer) -> None:
-    app.command(epilog="Example: inferq db stats --json")(stats)
+    app.command(cls=Command, epilog=examples("inferq db stats", "inferq db stats --json"))(stats)
 
 
 def stats(as_json: AsJson = False) -> None:
-    """Show how much is in the store: rows and sizes of its tables, jobs by state, what waits in each queue.
+    """Show how much is in the store: rows and sizes of its tables, jobs by state, what waits in queues.
 
     It is quick: what would take long to count is estimated, and marked with ~.
     """

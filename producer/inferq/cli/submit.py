@@ -16,9 +16,11 @@ import typer
 from typer import echo
 
 from inferq import Client, Method, Priority, Result, State, WaitTimeout
+from inferq.cli.completion import priorities
 from inferq.cli.file_run import Deliver, FileRun
+from inferq.cli.help import JOBS, Command, examples
 from inferq.cli.meter import Meter
-from inferq.cli.options import AsJsonLines, Wait, examples
+from inferq.cli.options import AsJsonLines, Model, Wait
 from inferq.cli.out_file import OutFile, Tally
 from inferq.cli.output import ExitCode, exit_with, print_json, result_fields
 from inferq.cli.rows import open_rows, parse_row
@@ -39,49 +41,81 @@ PRIORITIES = ", ".join(member.label for member in Priority)
 
 def add_to(app: typer.Typer) -> None:
     app.command(
+        cls=Command,
         epilog=examples(
-            "inferq submit digits --row '[0, 0, 5, 13]' --wait 10",
-            "inferq submit digits --file half.csv --wait 60",
-            "inferq submit digits --file all.parquet --out results.ndjson",
-        )
+            "inferq submit iris --row '[5.1, 3.5, 1.4, 0.2]' --wait 10",
+            'inferq submit churn --row \'{"age": 41, "plan": "basic"}\'',
+            "inferq submit churn --file customers.csv --wait 60",
+            "inferq submit churn --file all.parquet --out results.ndjson",
+        ),
+        rich_help_panel=JOBS,
     )(submit)
 
 
 def submit(
-    model: Annotated[str, typer.Argument(help="Name of a registered model.")],
+    model: Model,
     *,
     row: Annotated[
-        list[str] | None, typer.Option("--row", help="A row as JSON; repeat it for more rows of the same job.")
+        list[str] | None,
+        typer.Option(
+            "--row",
+            metavar="JSON",
+            help="A row: '[1, 2]', '{\"name\": 1}' or '\"text\"'. Repeat it for more rows of the same job.",
+        ),
     ] = None,
     file: Annotated[
-        Path | None, typer.Option("--file", help="A .csv, .ndjson or .parquet file; each of its rows becomes a job.")
+        Path | None,
+        typer.Option(
+            "--file", metavar="FILE", help="A .csv, .ndjson or .parquet file; each of its rows becomes a job."
+        ),
     ] = None,
     out: Annotated[
         Path | None,
         typer.Option(
-            "--out", help="With --file: wait, and write a line of JSON for each row, in order, into this file."
+            "--out",
+            metavar="FILE",
+            help="With --file: wait for the results, and write a line of JSON for each row, in order, into this file.",
         ),
     ] = None,
     run: Annotated[
         str | None,
         typer.Option(
-            "--run", metavar="NAME", help="With --file: submit a file once more, under a name of your choice."
+            "--run", metavar="NAME", help="With --file: submit the same file once more, under a name of your choice."
         ),
     ] = None,
-    version: Annotated[str | None, typer.Option(help="Number or alias; default: the champion.")] = None,
-    method: Annotated[str, typer.Option(help=f"One of {', '.join(Method)}.")] = Method.PREDICT.value,
-    priority: Annotated[str | None, typer.Option(help=f"One of {PRIORITIES}; default: normal, for files bulk.")] = None,
+    version: Annotated[
+        str | None,
+        typer.Option(
+            metavar="VERSION", help="Version of the model: its number, or an alias.", show_default="alias champion"
+        ),
+    ] = None,
+    method: Annotated[
+        Method, typer.Option(metavar="METHOD", help=f"What to ask the model for: {', '.join(Method)}.")
+    ] = Method.PREDICT,
+    priority: Annotated[
+        str | None,
+        typer.Option(
+            metavar="PRIORITY",
+            help=f"What goes first: {PRIORITIES}.",
+            show_default="normal, for files bulk",
+            autocompletion=priorities,
+        ),
+    ] = None,
     wait: Wait = None,
     as_json: AsJsonLines = False,
 ) -> None:
-    """Enqueue rows and print the ids of their jobs; with --wait, their results in the order of the rows.
+    """Submit rows to a model and print the ids of their jobs; with --wait, their results.
 
-    All --row of one call make one job. A CSV file of a model with named columns needs a header. A file is checked as a
-    whole before its first row is submitted, and may be interrupted: the same command with the same file continues, and
-    submits no row twice.
+    All --row of one call make one job; each row of a --file makes a job of its own. A CSV file for a model with named
+    columns needs a header with their names. A file is checked as a whole before its first row is submitted, and may be
+    interrupted: the same command with the same file continues, and submits no row twice.
+
+    The exit code is 1 when a row failed, and 5 when --wait ended before the last result.
     """
     if bool(row) == (file is not None):
         raise InvalidInput("give rows with --row, or a file with --file")
+    if run == "":
+        raise InvalidInput("--run '': give a name, such as --run monday")
     if file is None and (out is not None or run is not None):
         raise InvalidInput(f"{'--out' if out is not None else '--run'} goes with --file")
     settings = load_settings()

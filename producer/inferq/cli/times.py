@@ -13,19 +13,19 @@ _MINUTE, _HOUR, _DAY = _UNITS["m"], _UNITS["h"], _UNITS["d"]
 
 
 def parse_since(text: str, now: float) -> float:
-    """Seconds since 1970 for "90s", "30m", "2h", "7d" before `now`, or for an ISO 8601 date or time.
+    """Seconds since 1970 for "90s", "30m", "2h", "7d" before `now`, or for an ISO 8601 date or time; 0 for any before.
 
     A time without a zone is UTC, as times are printed. Raises InvalidInput.
     """
     if match := _DURATION.fullmatch(text.strip()):
-        return now - float(match[1]) * _UNITS[match[2]]
+        return max(now - float(match[1]) * _UNITS[match[2]], 0.0)
     try:
         at = datetime.fromisoformat(text.strip())
     except ValueError:
         raise InvalidInput(
             f"--since {text!r}: give how long ago, such as 30m, 2h or 7d, or a time, such as 2026-01-31T12:00"
         ) from None
-    return (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp()
+    return max((at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp(), 0.0)
 
 
 def iso(at: float) -> str:

@@ -42,7 +42,9 @@ class Refusal:
 
 
 def read_value(text: str) -> Any:
-    """`text` as JSON, or itself when it is none. Raises InvalidInput for NaN and infinity, which JSON does not know."""
+    """`text` as JSON, or itself when it is none. Raises InvalidInput for nothing, and for NaN and infinity."""
+    if not text.strip():
+        raise InvalidInput(f"{text!r} is no ground truth: give a number, a text or JSON ('\"\"' is the empty text)")
     try:
         return orjson.loads(text)
     except orjson.JSONDecodeError:

@@ -181,6 +181,6 @@ def _require_writable(file: Path | None) -> None:
     """Raises SettingsError now rather than after the work."""
     if file is not None:
         try:
-            file.touch()
+            file.open("a").close()
         except OSError as error:
-            raise SettingsError(f"--json {file} cannot be written: {error.strerror}") from error
+            raise SettingsError(f"--out {file} cannot be written: {error.strerror}") from error
