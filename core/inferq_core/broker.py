@@ -161,7 +161,7 @@ class _Amqp:
         return int(declared.queue_declare(passive=False).message_count)
 
     def ping(self) -> None:
-        self._open().connection.ensure_connection(max_retries=1)
+        self._open().connection.channel().close()
 
     def close(self) -> None:
         connection, self._connection, self._producer = self._connection, None, None
@@ -177,6 +177,8 @@ class _Amqp:
     def _open(self) -> kombu.Producer:
         if self._producer is None:
             self._connection = connect(self._url)
+            # Whoever calls decides when to try again; kombu would wait seconds for it.
+            self._connection.ensure_connection(max_retries=1, interval_start=0, interval_step=0)
             self._producer = kombu.Producer(self._connection.channel())
             self._declared.clear()
         return self._producer

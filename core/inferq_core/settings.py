@@ -40,7 +40,7 @@ class Settings(BaseSettings):
         default=Path("~/.inferq"), description="Folder of the embedded broker, the SQLite store and the artifacts"
     )
     broker_url: SecretStr | None = Field(
-        default=None, description="redis://, rediss:// or amqp:// URL; default: the embedded broker under `home`"
+        default=None, description="URL of the broker, see docs/brokers.md; default: the embedded one under `home`"
     )
     store_url: SecretStr | None = Field(
         default=None, description="SQLAlchemy URL (sqlite or postgresql+psycopg); default: SQLite under `home`"
@@ -189,6 +189,8 @@ def _shown(problem: ErrorDetails) -> str:
 def redact(url: str) -> str:
     """`url` without its password, and without the values of its query, for logs and messages."""
     rest, question, query = url.partition("?")
+    if "@" in query and "@" not in rest:  # the ? is of a password
+        return f"{url.partition('://')[0]}://***"
     if question:
         query = re.sub(r"=[^&#]*", "=***", query)
     head, at, tail = rest.rpartition("@")
