@@ -44,7 +44,8 @@ def read_csv(path: Path, estimator: Any) -> Sample:
     try:
         frame = pd.read_csv(path)
     except (OSError, ValueError) as error:
-        raise RegistrationRefused(f"the sample {path} cannot be read as CSV: {error}") from error
+        reason = " ".join(str(error).split())  # pandas ends some with a line feed
+        raise RegistrationRefused(f"the sample {path} cannot be read as CSV: {reason}") from error
     if frame.shape[1] == 1 and _names(estimator) is None and not pd.api.types.is_numeric_dtype(frame.iloc[:, 0]):
         return as_sample(frame.iloc[:, 0], estimator)
     return as_sample(frame, estimator)

@@ -1,6 +1,7 @@
 """The command run in this process, on a home of its own with registered examples."""
 
 import logging
+import subprocess
 import sys
 from dataclasses import dataclass
 
@@ -10,6 +11,7 @@ from inferq import load_settings
 from inferq.cli.main import main
 from inferq.local.embedded import EmbeddedBroker
 from inferq_core.ids import JobId, new_batch_id
+from inferq_core.redis_lists import client_of
 from inferq_core.states import ErrorCode, State
 from inferq_core.store import open_store
 from inferq_core.store.records import BatchLog, Outcome
@@ -34,7 +36,9 @@ def broker_url(tmp_path_factory):
 
 @pytest.fixture
 def home(tmp_path, monkeypatch, broker_url):
-    """An empty home, and a broker for whoever asks."""
+    """An empty home, and an empty broker for whoever asks."""
+    with client_of(broker_url, connect_timeout=5, timeout=5) as client:
+        client.flushall()
     monkeypatch.setenv("INFERQ_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("INFERQ_BROKER_URL", broker_url)
     return tmp_path / "home"
@@ -58,6 +62,17 @@ def run(home, monkeypatch, capsys):
     handlers = logging.root.handlers[:]
     yield call
     logging.root.handlers[:] = handlers
+
+
+@pytest.fixture
+def process(home):
+    """Start `inferq ARGUMENTS` as a process of its own."""
+
+    def start(*arguments, **options):
+        command = [sys.executable, "-m", "inferq.cli.main", *map(str, arguments)]
+        return subprocess.Popen(command, **{"stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | options)
+
+    return start
 
 
 @pytest.fixture(scope="session")

@@ -2,33 +2,10 @@
 
 import os
 import signal
-import subprocess
-import sys
-from contextlib import closing
 
 import pytest
 
-from inferq import load_settings
 from inferq.cli import logs
-from inferq_core.store import open_store
-from inferq_core.store.records import LogEntry
-
-
-@pytest.fixture
-def process(home):
-    """`inferq ARGUMENTS` in a process of its own."""
-
-    def start(*arguments, **options):
-        command = [sys.executable, "-m", "inferq.cli.main", *map(str, arguments)]
-        return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **options)
-
-    return start
-
-
-@pytest.fixture
-def many_logs(home):
-    with closing(open_store(load_settings())) as store:
-        store.append([LogEntry("info", "counted", {"n": number}) for number in range(5000)])
 
 
 @pytest.mark.parametrize(
@@ -72,15 +49,6 @@ def test_ctrl_c_ends_without_a_traceback(run, home, monkeypatch):
     monkeypatch.setattr(logs, "open_store", interrupt)
     ended = run("logs")
     assert (ended.code, ended.err) == (130, "inferq: interrupted\n")
-
-
-def test_a_reader_that_has_enough_is_no_error(process, many_logs):
-    child = process("logs", "--limit", 5000)
-    assert b"counted" in child.stdout.readline()
-    child.stdout.close()
-    assert child.stderr.read() == b""
-    child.stderr.close()
-    assert child.wait(timeout=60) == 1
 
 
 def test_a_home_that_is_a_file_is_one_line(run, home, tmp_path, monkeypatch):

@@ -156,7 +156,7 @@ def show(
     cls=Command,
     epilog=examples(
         "inferq jobs cancel 01978a2e-8a4b-7c1d-9e2f-5a6b7c8d9e0f",
-        "inferq jobs cancel $(inferq jobs list --state queued --model digits --json | jq -r .id)",
+        "inferq jobs cancel $(inferq jobs list --state queued --json | jq -r .id)",
     ),
 )
 def cancel(
