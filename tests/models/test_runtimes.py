@@ -153,6 +153,7 @@ def test_values_at_a_threshold_go_the_way_that_they_go_in_scikit_learn(settings)
         assert load(version, settings, Runtime.ONNX).call(Method.PREDICT, rows) == tree.predict(rows).tolist()
 
 
+@pytest.mark.filterwarnings("ignore:overflow encountered in cast")
 def test_a_value_that_trees_refuse_is_refused(settings):
     forest, _ = fitted("forest")
     version = register("forest", forest, X[:60], settings=settings, runtime="onnx")

@@ -61,7 +61,7 @@ def test_a_tampered_conversion_fails_its_jobs_and_not_the_worker(system):
     with pytest.raises(JobFailed, match="the ONNX artifact of forest version 1 was changed") as caught:
         system.client.submit("forest", X[:1]).result(timeout=60)
     assert caught.value.code == "artifact_rejected"
-    register_forest(system)  # writes the damaged file again
+    register_forest(system)  # as a user would mend it
     assert system.client.submit("forest", X[:1]).result(timeout=60).outputs
     assert worker.poll() is None
 
