@@ -7,8 +7,8 @@ install() { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install
 
 podman_engine() {
   mkdir -p "$WORK/etc"
-  if missing podman runc debootstrap; then
-    install podman buildah runc netavark aardvark-dns fuse-overlayfs uidmap slirp4netns debootstrap
+  if missing podman runc debootstrap iptables; then
+    install podman buildah runc netavark aardvark-dns iptables fuse-overlayfs uidmap slirp4netns debootstrap
   fi
   # A machine without CAP_SYS_RESOURCE cannot raise limits, and one without systemd has no other cgroup manager.
   cat > "$CONTAINERS_CONF" <<END
