@@ -225,6 +225,7 @@ COMMANDS = {
                 wrong("mean {folder}/bytes.pkl --trust-pickle", 2, "bytes.pkl"),
             ],
             "--sample": unreadable("mean {folder}/mean.skops --sample", "csv"),
+            "--runtime": [wrong("mean {folder}/mean.skops --runtime gpu", 2, "'gpu'", "onnx")],
             "--trust-type": [wrong("mean {folder}/bytes.skops --trust-type os.system", 2, "bytes.skops")],
             **settings("mean {folder}/mean.skops"),
         },

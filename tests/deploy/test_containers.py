@@ -18,7 +18,7 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 ONE_SHOT = {"migrate", "cli"}
 ROLES = {"worker", "keeper", "flower"}
 # The embedded broker is for machines without Redis.
-NOT_IN_THE_IMAGE = {"embedded"}
+NOT_IN_THE_IMAGE = {"embedded", "onnx", "parquet"}
 
 
 def pins(name):

@@ -62,7 +62,7 @@ def test_a_tampered_conversion_fails_its_jobs_and_not_the_worker(system):
         system.client.submit("forest", X[:1]).result(timeout=60)
     assert caught.value.code == "artifact_rejected"
     register_forest(system)  # as a user would mend it
-    assert system.client.submit("forest", X[:1]).result(timeout=60).outputs
+    assert system.client.submit("forest", X[:1], version=2).result(timeout=60).outputs
     assert worker.poll() is None
 
 

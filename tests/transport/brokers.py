@@ -12,9 +12,11 @@ from time import monotonic
 from uuid import uuid4
 
 import kombu
+import pytest
 import redis
 from harness import RedisServer
 
+from inferq.local.embedded import server_binary
 from inferq_core import messages
 from inferq_core.broker import Publisher, queue, transport_options
 from inferq_core.broker_url import check_url, kombu_url, tls_options
@@ -248,3 +250,30 @@ class Commands:
             if marker in command:
                 return [seen for seen in self._seen if seen.startswith(name)]
             self._seen.append(command)
+
+
+KINDS = {
+    "redis": lambda folder: Redis(folder, redis_binary()),
+    "valkey": lambda folder: Redis(folder, str(server_binary())),
+    # as before Redis 7
+    "redis-without-blmpop": lambda folder: Redis(folder, redis_binary(), "--rename-command", "BLMPOP", ""),
+    "rabbitmq": lambda _: RabbitMQ(),
+}
+REDIS_KINDS = [kind for kind in KINDS if kind != "rabbitmq"]
+
+
+def redis_binary():
+    return shutil.which("redis-server") or missing("no redis-server on this machine: install it")
+
+
+def missing(reason):
+    """Skip on a laptop, fail where everything must be there."""
+    if os.environ.get("CI") == "true":
+        pytest.fail(reason)
+    pytest.skip(reason)
+
+
+def started(kind, folder):
+    if kind == "rabbitmq" and (reason := no_rabbitmq()):
+        missing(reason)
+    return KINDS[kind](folder)

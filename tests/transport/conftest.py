@@ -1,7 +1,6 @@
 """Brokers for the tests of this folder: the same bodies run on each."""
 
 import os
-import shutil
 import sys
 from pathlib import Path
 
@@ -10,35 +9,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))
 sys.path.insert(0, str(Path(__file__).parent.parent / "system"))
 
-from brokers import RabbitMQ, Redis, no_rabbitmq
-
-from inferq.local.embedded import server_binary
-
-KINDS = {
-    "redis": lambda folder: Redis(folder, redis_binary()),
-    "valkey": lambda folder: Redis(folder, str(server_binary())),
-    # as before Redis 7
-    "redis-without-blmpop": lambda folder: Redis(folder, redis_binary(), "--rename-command", "BLMPOP", ""),
-    "rabbitmq": lambda _: RabbitMQ(),
-}
-REDIS_KINDS = [kind for kind in KINDS if kind != "rabbitmq"]
-
-
-def redis_binary():
-    return shutil.which("redis-server") or missing("no redis-server on this machine: install it")
-
-
-def missing(reason):
-    """Skip on a laptop, fail where everything must be there."""
-    if os.environ.get("CI") == "true":
-        pytest.fail(reason)
-    pytest.skip(reason)
-
-
-def started(kind, folder):
-    if kind == "rabbitmq" and (reason := no_rabbitmq()):
-        missing(reason)
-    return KINDS[kind](folder)
+from brokers import KINDS, REDIS_KINDS, started
 
 
 @pytest.fixture(scope="module", params=KINDS)

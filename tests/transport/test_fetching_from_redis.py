@@ -7,8 +7,7 @@ from time import monotonic
 import kombu
 import orjson
 import pytest
-from brokers import PATIENCE, Commands, Redis, connect, depth, numbered, publish
-from conftest import redis_binary
+from brokers import PATIENCE, Commands, Redis, connect, depth, numbered, publish, redis_binary
 from harness import wait_for
 
 from inferq_core.broker import SET_ASIDE_QUEUE, queue

@@ -10,10 +10,9 @@ from pathlib import Path
 
 import pytest
 import redis
-from brokers import AMQP_URL, Commands, Line, Redis, Taker, connect, depth, no_rabbitmq, publish
+from brokers import AMQP_URL, Commands, Line, Redis, Taker, connect, depth, missing, no_rabbitmq, publish, redis_binary
 from certificates import Authority
 from checks import assert_each_succeeded_once, register_model, rows_for
-from conftest import missing, redis_binary
 from harness import System, wait_for
 from misbehaving import Raiser
 from pydantic import SecretStr

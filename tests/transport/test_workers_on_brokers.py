@@ -11,9 +11,8 @@ import kombu
 import orjson
 import psutil
 import pytest
-from brokers import Redis, connect
+from brokers import Redis, connect, redis_binary, started
 from checks import assert_each_succeeded_once, register_model, rows_for
-from conftest import redis_binary, started
 from harness import System, wait_for
 from misbehaving import Raiser, Slow
 

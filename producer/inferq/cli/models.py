@@ -83,7 +83,10 @@ def register(
     time_limit: TimeLimit = None,
     runtime: Annotated[
         RuntimeChoice,
-        typer.Option(help="What predicts; `auto` takes onnx where it answers the same, and sooner."),
+        typer.Option(
+            metavar="RUNTIME",
+            help="What predicts: sklearn, onnx, or auto, which takes onnx where it answers the same, and sooner.",
+        ),
     ] = RuntimeChoice.AUTO,
     trust_type: Annotated[
         list[str] | None,
