@@ -5,6 +5,9 @@ import socket
 import stat
 import subprocess
 import sys
+import threading
+from contextlib import suppress
+from http.client import HTTPException
 
 from asking import Browser, start_flower
 from harness import wait_for
@@ -76,3 +79,19 @@ def assert_one_line(ended, words):
 
 def mode(path):
     return stat.S_IMODE(path.stat().st_mode)
+
+
+def test_it_ends_when_told_to_although_the_broker_is_gone(quiet):
+    flower = start_flower(quiet)
+    credentials = (quiet.settings.home / "flower" / "auth").read_text().strip()
+
+    def ask():
+        with suppress(OSError, HTTPException):  # nobody answers any more
+            Browser(quiet.settings.flower_port, credentials).get("/api/workers?refresh=1")
+
+    quiet.broker.stop()
+    try:
+        threading.Thread(target=ask, daemon=True).start()
+        assert quiet.stop(flower, timeout=30) == 0
+    finally:
+        quiet.broker.start()

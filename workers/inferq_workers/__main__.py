@@ -34,7 +34,9 @@ def main() -> int:
 
         if arguments.role == "flower":
             serve_flower(app, settings)
-            return 0
+            sys.stdout.flush()
+            # All is saved. Threads of Flower's that ask a broker which is gone would be waited for without end.
+            os._exit(0)
     except InferqError as error:
         sys.stderr.write(f"inferq: {error}\n")
         return EXIT_USAGE if isinstance(error, SettingsError) else EXIT_UNAVAILABLE
