@@ -66,13 +66,18 @@ def run(home, monkeypatch, capsys):
 
 @pytest.fixture
 def process(home):
-    """Start `inferq ARGUMENTS` as a process of its own."""
+    """Start `inferq ARGUMENTS` as a process of its own, which does not outlive the test."""
+    started = []
 
     def start(*arguments, **options):
         command = [sys.executable, "-m", "inferq.cli.main", *map(str, arguments)]
-        return subprocess.Popen(command, **{"stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | options)
+        started.append(subprocess.Popen(command, **{"stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | options))
+        return started[-1]
 
-    return start
+    yield start
+    for child in started:
+        child.kill()
+        child.wait(timeout=60)
 
 
 @pytest.fixture(scope="session")

@@ -23,13 +23,22 @@ from inferq_core.store.records import ModelSetting, VersionRecord
 
 Queue = Annotated[
     str | None,
-    typer.Option(metavar="QUEUE", help="Queue of the model's jobs; a worker must serve it, see INFERQ_QUEUES."),
+    typer.Option(
+        metavar="QUEUE", help="Queue of the model's jobs; unset, predictions. A worker must serve it (INFERQ_QUEUES)."
+    ),
 ]
 MaxBatchRows = Annotated[
-    int | None, typer.Option(metavar="ROWS", help="Rows that one call of the model takes, at the most.")
+    int | None,
+    typer.Option(
+        metavar="ROWS", help="Rows that one call of the model takes, at the most; unset, INFERQ_MAX_BATCH_ROWS (256)."
+    ),
 ]
 TimeLimit = Annotated[
-    float | None, typer.Option(metavar="SECONDS", help="Time that one call may take, before its process is ended.")
+    float | None,
+    typer.Option(
+        metavar="SECONDS",
+        help="Time that one call may take, before its process is ended; unset, INFERQ_TIME_LIMIT (300).",
+    ),
 ]
 
 app = typer.Typer(
