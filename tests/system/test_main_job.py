@@ -164,7 +164,7 @@ def test_a_connection_cut_in_the_middle_of_a_batch_loses_nothing(any_system):
     wait_for(lambda: running_jobs(any_system, jobs), timeout=60, what="a batch in flight")
     any_system.broker.client.client_kill_filter(_type="normal", skipme=True)
     assert_each_succeeded_once(any_system, jobs, rows)
-    assert "buffered_messages_lost" in worker.log.read_text()
+    assert "Connection to broker lost" in worker.log.read_text()
     assert worker.poll() is None
 
 
@@ -309,7 +309,8 @@ def test_a_message_lost_under_load_is_published_again(system):
     system.start_worker()
 
     def more_load_until_published_again():
-        load.append(system.client.submit("slow", rows))
+        if system.store.counts().get(("slow", State.QUEUED), 0) < 20:  # enough for a while
+            load.append(system.client.submit("slow", rows))
         return any(entry.fields.get("republished") for _, entry in system.store.read() if entry.event == "sweep")
 
     wait_for(more_load_until_published_again, timeout=60, what="the job published again")
