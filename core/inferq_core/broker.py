@@ -11,7 +11,7 @@ import redis
 from kombu.exceptions import OperationalError
 
 from inferq_core import redis_lists
-from inferq_core.broker_url import check_url, is_redis, kombu_url, tls_options
+from inferq_core.broker_url import check_url, is_redis, is_sentinel, kombu_url, sentinels_of, tls_options
 from inferq_core.errors import BrokerUnavailable
 from inferq_core.messages import JobMessage
 from inferq_core.settings import redact
@@ -38,12 +38,22 @@ def transport_options(url: str) -> dict[str, Any]:
     """
     if not is_redis(url):
         return {}
-    return {
+    return _sentinel_transport_options(url) | {
         "ack_emulation": False,
         "priority_steps": sorted(redis_lists.STEPS.values()),
         # A server that neither answers nor goes away must not hold the worker's only thread.
         "socket_connect_timeout": CONNECT_TIMEOUT,
         "socket_timeout": CONNECT_TIMEOUT,
+    }
+
+
+def _sentinel_transport_options(url: str) -> dict[str, Any]:
+    if not is_sentinel(url):
+        return {}
+    place = sentinels_of(url)
+    return {
+        "master_name": place.master_name,
+        "sentinel_kwargs": redis_lists.sentinel_options(place, CONNECT_TIMEOUT),
     }
 
 

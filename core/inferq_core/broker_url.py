@@ -8,13 +8,16 @@ not verify.
 from __future__ import annotations
 
 import ssl
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import SplitResult, parse_qsl, unquote, urlencode, urlsplit
 
 from inferq_core.errors import SettingsError
 from inferq_core.settings import redact
 
-SCHEMES = ("redis", "rediss", "redis+socket", "amqp", "amqps", "pyamqp")
+SCHEMES = ("redis", "rediss", "redis+socket", "sentinel", "amqp", "amqps", "pyamqp")
+SENTINEL_PORT = 26379
 # What the query of a URL may say, by scheme, and the values where only some mean something. The names are redis-py's.
 _TLS: dict[str, tuple[str, ...] | None] = {
     "ssl_ca_certs": None,  # file with the authorities to trust instead of the system's
@@ -27,12 +30,55 @@ _OPTIONS: dict[str, dict[str, tuple[str, ...] | None]] = {
     "rediss": _TLS,
     "amqps": _TLS,
     "redis+socket": {"virtual_host": None},
+    # The name that the sentinels know the group by, and how they are signed in to, if at all.
+    "sentinel": {"master_name": None, "sentinel_username": None, "sentinel_password": None},
 }
 _VERIFY = {"required": ssl.CERT_REQUIRED, "optional": ssl.CERT_OPTIONAL, "none": ssl.CERT_NONE}
 
 
+@dataclass(frozen=True, slots=True)
+class Sentinels:
+    """Where to ask for the primary of a group of Redis servers, and how to sign in there."""
+
+    hosts: Sequence[tuple[str, int]]
+    master_name: str
+    database: int
+    username: str | None
+    password: str | None = field(repr=False)
+    sentinel_username: str | None
+    sentinel_password: str | None = field(repr=False)
+
+
 def is_redis(url: str) -> bool:
-    return url.startswith("redis")
+    """By any of its schemes: by address, by socket, or through sentinels."""
+    return url.startswith(("redis", "sentinel://"))
+
+
+def is_sentinel(url: str) -> bool:
+    return url.startswith("sentinel://")
+
+
+def sentinels_of(url: str) -> Sentinels:
+    """What a URL like `sentinel://user:password@host:26379,host:26379/0?master_name=NAME` says."""
+    parts, options = _parts(url), _options(url)
+    credentials, _, _ = parts.netloc.rpartition("@")
+    username, _, password = credentials.partition(":")
+    return Sentinels(
+        hosts=_sentinel_hosts(url),
+        master_name=options["master_name"],
+        database=int(parts.path.strip("/") or 0),
+        username=unquote(username) or None,
+        password=unquote(password) or None,
+        sentinel_username=options.get("sentinel_username"),
+        sentinel_password=options.get("sentinel_password"),
+    )
+
+
+def _sentinel_hosts(url: str) -> list[tuple[str, int]]:
+    """Raises ValueError for a port that is none."""
+    _, _, places = _parts(url).netloc.rpartition("@")
+    each = [urlsplit(f"//{place}") for place in places.split(",")]
+    return [(place.hostname or "", place.port or SENTINEL_PORT) for place in each]
 
 
 def is_socket(url: str) -> bool:
@@ -51,6 +97,10 @@ def kombu_url(url: str) -> str:
     """The URL as our transports take it: without what they are told apart from it."""
     if is_socket(url):
         return url.removeprefix("redis+")
+    if is_sentinel(url):  # one URL each, and their credentials those of the servers
+        parts = _parts(url)
+        credentials, at, places = parts.netloc.rpartition("@")
+        return ";".join(f"sentinel://{credentials}{at}{place}{parts.path}" for place in places.split(","))
     return url.partition("?")[0]
 
 
@@ -93,8 +143,6 @@ def _options(url: str) -> dict[str, str]:
 def _problem(url: str) -> str | None:
     """What is wrong with it and what to do, if anything."""
     scheme = url.partition("://")[0]
-    if scheme == "sentinel":
-        return "Redis Sentinel is not supported: name an address that always leads to the primary (a proxy, a service)"
     if scheme.endswith("+cluster"):
         return "a Redis Cluster cannot hold one queue's lists for a single blocking command: name a server of its own"
     if scheme not in SCHEMES:
@@ -110,7 +158,7 @@ def _place_problem(url: str, scheme: str) -> str | None:
     if "#" in url or "@" in parts.query:
         return encoded
     try:
-        _ = parts.port
+        hosts = _sentinel_hosts(url) if is_sentinel(url) else [(parts.hostname or "", parts.port)]
     except ValueError:
         return f"the port is no number; {encoded}"
     if is_socket(url):
@@ -118,7 +166,7 @@ def _place_problem(url: str, scheme: str) -> str | None:
             return "name the socket's file: redis+socket:///path/to/broker.sock"
         database = _options(url).get("virtual_host", "")
     else:
-        if not parts.hostname:
+        if not all(host for host, _ in hosts):
             return f"name the host: {scheme}://host"
         database = unquote(parts.path).removeprefix("/") if is_redis(url) else ""
     if database and not (database.isascii() and database.isdigit()):
@@ -128,6 +176,8 @@ def _place_problem(url: str, scheme: str) -> str | None:
 
 def _option_problem(url: str, scheme: str) -> str | None:
     known = _OPTIONS.get(scheme, {})
+    if is_sentinel(url) and "master_name" not in _options(url):
+        return "name the group that the sentinels watch: sentinel://host:26379,host:26379/0?master_name=NAME"
     for name, value in _options(url).items():
         if name not in known:
             return f"{name!r} is no option of {scheme}:// ({', '.join(known) or 'it has none'})"

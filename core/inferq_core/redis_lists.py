@@ -14,8 +14,9 @@ import orjson
 import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
+from redis.sentinel import Sentinel
 
-from inferq_core.broker_url import is_socket, redis_url
+from inferq_core.broker_url import Sentinels, is_sentinel, is_socket, redis_url, sentinels_of
 from inferq_core.messages import JobMessage
 from inferq_core.states import Priority
 
@@ -32,11 +33,32 @@ def client_of(broker_url: str, *, connect_timeout: float, timeout: float | None 
     """
     # Whoever calls decides when to try again; redis-py would do so behind their back.
     options: dict[str, Any] = {"retry": Retry(NoBackoff(), 0), "socket_timeout": timeout}
+    if is_sentinel(broker_url):
+        return _primary_of(sentinels_of(broker_url), {**options, "socket_connect_timeout": connect_timeout})
     if not is_socket(broker_url):
         options["socket_connect_timeout"] = connect_timeout
     if broker_url.startswith("rediss://"):
         options["ssl_cert_reqs"] = "required"  # a query of the URL goes above this
     return redis.Redis.from_url(redis_url(broker_url), **options)
+
+
+def _primary_of(place: Sentinels, options: dict[str, Any]) -> redis.Redis:
+    """A client of whichever server the sentinels call the primary when it connects."""
+    finder = Sentinel(place.hosts, sentinel_kwargs=sentinel_options(place, options["socket_connect_timeout"]))  # type: ignore[no-untyped-call]
+    client: redis.Redis = finder.master_for(  # type: ignore[no-untyped-call]
+        place.master_name, db=place.database, username=place.username, password=place.password, **options
+    )
+    return client
+
+
+def sentinel_options(place: Sentinels, timeout: float) -> dict[str, Any]:
+    """How a sentinel is asked: `timeout` in seconds for connecting and for an answer."""
+    return {
+        "username": place.sentinel_username,
+        "password": place.sentinel_password,
+        "socket_connect_timeout": timeout,
+        "socket_timeout": timeout,
+    }
 
 
 def key_of(queue: str, step: int) -> str:

@@ -5,7 +5,7 @@ import ssl
 import pytest
 
 from inferq import Client
-from inferq_core.broker_url import check_url, kombu_url, redis_url, tls_options
+from inferq_core.broker_url import check_url, kombu_url, redis_url, sentinels_of, tls_options
 from inferq_core.errors import SettingsError
 
 
@@ -19,6 +19,8 @@ from inferq_core.errors import SettingsError
         "rediss://h:1/0?ssl_ca_certs=/etc/ca.pem&ssl_cert_reqs=required&ssl_check_hostname=true",
         "redis+socket:///run/broker.sock",
         "redis+socket:///run/broker.sock?virtual_host=2",
+        "sentinel://h?master_name=m",
+        "sentinel://user:p%40ss@h:26379,[::1]:26380/2?master_name=m&sentinel_password=x",
         "amqp://u:p@h:5672/vhost",
         "amqps://u:p@h/?ssl_ca_certs=/etc/ca.pem",
         "pyamqp://h",
@@ -31,7 +33,11 @@ def test_these_are_taken(url):
 @pytest.mark.parametrize(
     ("url", "told"),
     [
-        ("sentinel://h:26379", "Sentinel is not supported: name an address"),
+        ("sentinel://h:26379", "name the group that the sentinels watch"),
+        ("sentinel://h:26379,:1/0?master_name=m", "name the host"),
+        ("sentinel://h:26379,g:port/0?master_name=m", "the port is no number"),
+        ("sentinel://a;sentinel://b/0?master_name=m", "name one address"),
+        ("sentinel://h?master_name=m&ssl_ca_certs=/x", "'ssl_ca_certs' is no option of sentinel://"),
         ("rediss+cluster://h", "Cluster"),
         ("redis+cluster://h", "Cluster"),
         ("sqs://h", "'sqs' is none of redis"),
@@ -99,3 +105,12 @@ def test_the_libraries_have_their_own_forms():
     assert redis_url("redis+socket://u:p@/p") == "unix://u:p@/p"
     assert kombu_url("rediss://h/0?ssl_ca_certs=/ca") == "rediss://h/0"
     assert redis_url("rediss://h/0?ssl_ca_certs=/ca") == "rediss://h/0?ssl_ca_certs=/ca"
+
+
+def test_sentinels_are_named_with_their_group():
+    place = sentinels_of("sentinel://user:p%40ss@h:1,[::1]/2?master_name=m&sentinel_password=x")
+    assert place.hosts == [("h", 1), ("::1", 26379)]
+    assert (place.master_name, place.database, place.username, place.password) == ("m", 2, "user", "p@ss")
+    assert (place.sentinel_username, place.sentinel_password) == (None, "x")
+    assert "p@ss" not in repr(place)
+    assert kombu_url("sentinel://u:p@h:1,g:2/2?master_name=m") == "sentinel://u:p@h:1/2;sentinel://u:p@g:2/2"

@@ -14,7 +14,7 @@ from uuid import uuid4
 import kombu
 import pytest
 import redis
-from harness import RedisServer
+from harness import RedisServer, free_port, wait_for
 
 from inferq.local.embedded import server_binary
 from inferq_core import messages
@@ -57,6 +57,51 @@ class Redis(RedisServer):
     def close(self):
         self.client.close()
         self.stop()
+
+
+class WatchedRedis(Redis):
+    """A Redis of our own with a replica, and a sentinel that watches them."""
+
+    def __init__(self, folder):
+        super().__init__(folder, redis_binary())
+        (folder / "replica").mkdir()
+        self.replica = RedisServer(folder / "replica", redis_binary(), "--replicaof", "127.0.0.1", str(self.port))
+        port = free_port()
+        settings = folder / "sentinel.conf"
+        settings.write_text(
+            f"port {port}\nbind 127.0.0.1\ndir {folder}\n"
+            f"sentinel monitor watched 127.0.0.1 {self.port} 1\n"
+            "sentinel down-after-milliseconds watched 1000\nsentinel failover-timeout watched 3000\n"
+        )
+        self.sentinel = redis.Redis(port=port)
+        self._watching = subprocess.Popen(
+            [redis_binary(), str(settings), "--sentinel"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+        # The first one is nobody: whoever is asked next answers.
+        self.url = f"sentinel://127.0.0.1:{free_port()},127.0.0.1:{port}/0?master_name=watched"
+        wait_for(self._knows_the_replica, timeout=PATIENCE, what="the sentinel")
+
+    def _knows_the_replica(self):
+        with suppress(redis.RedisError):
+            return any(
+                int(replica.get("slave-repl-offset", 0)) > 0 for replica in self.sentinel.sentinel_slaves("watched")
+            )
+        return False
+
+    def fail_over(self):
+        """Kill the primary for good; the sentinel makes the replica the primary."""
+        self.process.kill()
+        self.process.wait(20)
+        self.client = self.replica.client
+        wait_for(lambda: self.replica.client.info("replication")["role"] == "master", timeout=PATIENCE, what="failover")
+
+    def close(self):
+        self._watching.terminate()
+        self._watching.wait(20)
+        self.sentinel.close()
+        self.replica.stop()
+        if self.process.poll() is None:
+            super().close()
 
 
 class RabbitMQ:
@@ -257,6 +302,7 @@ KINDS = {
     "valkey": lambda folder: Redis(folder, str(server_binary())),
     # as before Redis 7
     "redis-without-blmpop": lambda folder: Redis(folder, redis_binary(), "--rename-command", "BLMPOP", ""),
+    "sentinel": WatchedRedis,
     "rabbitmq": lambda _: RabbitMQ(),
 }
 REDIS_KINDS = [kind for kind in KINDS if kind != "rabbitmq"]

@@ -8,6 +8,7 @@ from contextlib import closing
 from pathlib import Path
 
 import kombu
+import numpy as np
 import orjson
 import psutil
 import pytest
@@ -43,6 +44,11 @@ def forgetful_system(tmp_path):
 @pytest.fixture
 def amqp_system(tmp_path):
     yield from running(tmp_path, started("rabbitmq", tmp_path / "broker"))
+
+
+@pytest.fixture
+def watched_system(tmp_path):
+    yield from running(tmp_path, started("sentinel", tmp_path / "broker"))
 
 
 def running(folder, broker):
@@ -118,6 +124,21 @@ def test_work_in_hand_outlives_the_broker(forgetful_system):
     wait_for(lambda: "Connection to broker lost" in worker.log.read_text(), timeout=30, what="the worker to notice")
     assert done(system, jobs) < len(jobs)
     assert_each_succeeded_once(system, jobs, rows)
+
+
+def test_work_goes_on_at_the_server_that_the_sentinel_names_next(watched_system):
+    system = watched_system
+    register_model(system, "sum", Slow(0.2))
+    worker = system.start_worker()
+    system.start_keeper()
+    jobs, rows = submit(system, 40)
+    wait_for(lambda: done(system, jobs) >= 4, timeout=60, what="the first results")
+    system.broker.fail_over()
+    more, more_rows = submit(system, 10)
+    assert_each_succeeded_once(system, [*jobs, *more], np.vstack([rows, more_rows]))
+    last, _ = submit(system, 1)
+    assert last[0].result(timeout=60).state is State.SUCCEEDED
+    assert worker.poll() is None
 
 
 def test_a_worker_that_ends_gives_back_at_once_what_it_has_not_begun(system):

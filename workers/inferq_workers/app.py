@@ -11,7 +11,7 @@ from celery.beat import Scheduler
 from celery.worker import state
 
 from inferq_core import broker
-from inferq_core.broker_url import check_url, is_redis, is_socket, kombu_url, tls_options
+from inferq_core.broker_url import check_url, is_redis, is_sentinel, is_socket, kombu_url, tls_options
 from inferq_core.errors import InferqError
 from inferq_core.logging import configure_logging, get_logger
 from inferq_core.settings import Settings, load_settings
@@ -99,6 +99,8 @@ def transport_of(url: str) -> str:
     """What `broker_transport` is for the broker."""
     if is_socket(url):
         return "inferq_workers.transport:SocketTransport"
+    if is_sentinel(url):
+        return "inferq_workers.transport:SentinelTransport"
     return "inferq_workers.transport:Transport" if is_redis(url) else "inferq_workers.amqp:Transport"
 
 

@@ -27,6 +27,7 @@ from kombu.transport import redis as kombu_redis
 from kombu.transport import virtual
 from kombu.utils.encoding import bytes_to_str
 
+from inferq_core.broker_url import SENTINEL_PORT
 from inferq_core.errors import MessageRejected
 from inferq_core.logging import get_logger
 from inferq_workers.aside import set_aside
@@ -244,6 +245,17 @@ class Transport(kombu_redis.Transport):
     Channel = Channel
     # Off for a server that refused BLMPOP.
     takes_many = True
+
+
+class SentinelChannel(Channel, kombu_redis.SentinelChannel):
+    """The same, on whichever server the sentinels call the primary."""
+
+
+class SentinelTransport(Transport):
+    """What `broker_transport` names for sentinel://."""
+
+    default_port = SENTINEL_PORT
+    Channel = SentinelChannel
 
 
 class SocketTransport(Transport):
