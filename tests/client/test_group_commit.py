@@ -194,3 +194,30 @@ def test_sixteen_threads_each_get_their_own_job(installation):
     assert installation.store.counts() == {("sums", State.QUEUED): 393}
     again = client.submit("sums", [3.0] * 4, idempotency_key="key 3")
     assert again == jobs[3]
+
+
+def test_two_groups_are_under_way_at_a_time(flush):
+    commit = GroupCommit(flush, max_items=10, max_leaders=2)
+    flush.gate.clear()
+    pool = ThreadPoolExecutor(6)
+    leaders = [pool.submit(commit.run, item) for item in ("a", "b")]
+    for _ in leaders:
+        assert flush.entered.acquire(timeout=30)  # both are inside of the flush
+    others = [pool.submit(commit.run, item) for item in ("c", "d")]
+    while len(commit._waiting) < len(others):
+        threading.Event().wait(0.001)
+    flush.gate.set()
+    answers = {future.result(30) for future in leaders + others}
+    assert answers == {"answer a", "answer b", "answer c", "answer d"}
+    assert sorted(map(sorted, flush.groups[2:])) in ([["c", "d"]], [["c"], ["d"]])
+    assert commit._leaders == 0
+    assert commit.run("e") == "answer e"
+
+
+def test_no_lead_is_lost_when_many_threads_submit(flush):
+    commit = GroupCommit(flush, max_items=3, max_leaders=2)
+    with ThreadPoolExecutor(16) as pool:
+        answers = list(pool.map(commit.run, [str(number) for number in range(2000)]))
+    assert answers == [f"answer {number}" for number in range(2000)]
+    assert (commit._leaders, len(commit._waiting)) == (0, 0)
+    assert max(map(len, flush.groups)) <= 3

@@ -4,7 +4,7 @@ from uuid import UUID
 
 import pytest
 
-from inferq_core.ids import MAX_NUMBERED, NumberedIds, parse_job_id, routing_hash
+from inferq_core.ids import MAX_NUMBERED, NumberedIds, new_job_id, parse_job_id, parse_job_ids, routing_hash
 
 KEY = b"k" * 32
 IDS = NumberedIds(KEY, 1_767_225_600_123)
@@ -40,3 +40,13 @@ def test_jobs_of_one_run_are_spread_over_the_variants():
     """A rollout splits by the sign and size of the hash of an id; neighbours must not fall together."""
     low = sum(routing_hash(IDS.at(number)) < 0 for number in range(10_000))
     assert 4_700 < low < 5_300
+
+
+def test_many_ids_are_read_as_each_alone():
+    ids = [new_job_id() for _ in range(5)]
+    assert parse_job_ids(ids) == ids
+    assert parse_job_ids([]) == []
+    odd = [ids[0].upper(), "no id", 7, None, ids[1]]
+    assert parse_job_ids(odd) == [ids[0], ids[1]]
+    with pytest.raises(TypeError):
+        parse_job_ids(7)
