@@ -10,6 +10,7 @@ is idle.
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Sequence
 from types import MethodType
 from typing import Any
@@ -26,8 +27,9 @@ from inferq_core.broker_url import is_redis
 from inferq_core.ids import JobId, new_batch_id
 from inferq_core.logging import get_logger
 from inferq_core.states import ErrorCode
-from inferq_workers.batching import Buffer, Buffered
+from inferq_workers.batching import Batch, Buffer, Buffered
 from inferq_workers.board import Notice
+from inferq_workers.costs import Costs
 from inferq_workers.identity import Identity
 from inferq_workers.request import RECOVER_TASK, BatchRequest, measured
 
@@ -52,13 +54,14 @@ class Batcher(bootsteps.StartStopStep):
         consumer.batcher = self
         self._consumer = consumer
         self._identity: Identity = consumer.app.inferq
-        self._buffer: Buffer[kombu.Message] = Buffer()
+        self._autoscaler = consumer.controller.autoscaler  # None without --autoscale
+        self._costs = Costs() if self._autoscaler is None else self._autoscaler.meter.costs
+        self._buffer: Buffer[kombu.Message] = Buffer(self._costs.of)
         # Of the last batches, those that may not be accepted yet.
         self._handed: list[Buffered[kombu.Message]] = []
         self._marks: dict[tuple[str, int], float] = {}
         self._slot_asked = False
         self._turn_planned = False
-        self._autoscaler = consumer.controller.autoscaler  # None without --autoscale
         self.stopping = False
 
     def start(self, consumer: Any) -> None:
@@ -76,8 +79,7 @@ class Batcher(bootsteps.StartStopStep):
             for name, task in consumer.app.tasks.items()
             if name in (messages.PREDICT_TASK, RECOVER_TASK)
         }
-        if self._autoscaler is not None:
-            self._request_classes[messages.PREDICT_TASK] = measured(self._request_classes[messages.PREDICT_TASK])
+        self._request_classes[messages.PREDICT_TASK] = measured(self._request_classes[messages.PREDICT_TASK])
         self._bound_fetching(consumer)
         self.post()
 
@@ -146,9 +148,14 @@ class Batcher(bootsteps.StartStopStep):
         self._marks[mark] = max(self._marks.get(mark, 0.0), message.published_at)
         self._plan_turn()
 
-    def ended(self, request: BatchRequest, seconds: float) -> None:
-        """A batch succeeded after `seconds` in its process."""
-        self._autoscaler.meter.ended(request.model, request.n_rows, seconds, request.worker_pid)
+    def ended(self, request: BatchRequest, seconds: float | None) -> None:
+        """A batch succeeded after `seconds` in its process; None: it failed. Only the first call for a batch counts."""
+        batch, request.batch = request.batch, None
+        if batch is None:
+            return
+        if seconds is not None:
+            self._costs.ended(batch.kind.model, batch.n_rows, seconds, request.worker_pid)
+        self._buffer.ended(batch, time.monotonic() - request.begun if seconds is None else seconds)
 
     def buffered_rows(self) -> dict[str, int]:
         """By model."""
@@ -180,11 +187,11 @@ class Batcher(bootsteps.StartStopStep):
 
     def _on_slot(self) -> None:
         self._slot_asked = False
-        batch = [] if self.stopping else self._buffer.next_batch()
-        if not batch:
+        batch = None if self.stopping else self._buffer.next_batch()
+        if batch is None:
             self._consumer.controller.semaphore.release()
             return
-        self._handed = [*(entry for entry in self._handed if not entry.handle.acknowledged), *batch]
+        self._handed = [*(entry for entry in self._handed if not entry.handle.acknowledged), *batch.entries]
         self.post()
         self._execute(self._batch_request(batch))
         if self._buffer:
@@ -194,18 +201,18 @@ class Batcher(bootsteps.StartStopStep):
         task_reserved(request)
         self._consumer.controller._process_task(request)  # noqa: SLF001 - the slot is taken already
 
-    def _batch_request(self, batch: Sequence[Buffered[kombu.Message]]) -> Request:
-        first = batch[0].message
-        ids: list[JobId] = [job_id for entry in batch for job_id in entry.message.job_ids]
+    def _batch_request(self, batch: Batch[kombu.Message]) -> Request:
+        model, entries = batch.kind.model, batch.entries
+        ids: list[JobId] = [job_id for entry in entries for job_id in entry.message.job_ids]
         headers = {
-            "argsrepr": messages.describe(first.model, len(ids)),
-            "timelimit": [min(entry.message.limits.time_limit for entry in batch), None],
+            "argsrepr": messages.describe(model, len(ids)),
+            "timelimit": [min(entry.message.limits.time_limit for entry in entries), None],
         }
-        arguments = [[first.model, ids], {}, {}]
+        arguments = [[model, ids], {}, {}]
         request = self._request(
-            messages.PREDICT_TASK, str(new_batch_id()), arguments, headers, [entry.handle for entry in batch]
+            messages.PREDICT_TASK, str(new_batch_id()), arguments, headers, [entry.handle for entry in entries]
         )
-        request.model, request.n_rows = first.model, sum(entry.message.n_rows for entry in batch)
+        request.batch, request.begun = batch, time.monotonic()
         request.send_event("task-received", name=request.name, args=request.argsrepr, kwargs="")
         return request
 
