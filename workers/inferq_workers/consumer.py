@@ -12,7 +12,6 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Sequence
-from types import MethodType
 from typing import Any
 
 import kombu
@@ -26,22 +25,18 @@ from inferq_core import messages
 from inferq_core.broker_url import is_redis
 from inferq_core.ids import JobId, new_batch_id
 from inferq_core.logging import get_logger
-from inferq_core.states import ErrorCode
+from inferq_core.states import ErrorCode, Priority
 from inferq_workers.batching import Batch, Buffer, Buffered
 from inferq_workers.board import Notice
 from inferq_workers.costs import Costs
+from inferq_workers.fetching import Held, room
 from inferq_workers.identity import Identity
 from inferq_workers.request import RECOVER_TASK, BatchRequest, measured
 
 log = get_logger(__name__)
 
-# Rows that a worker buffers per pool process before it stops fetching: enough for the next batch, few enough that
-# interactive work does not wait behind what was fetched before it.
-BUFFERED_ROWS_PER_PROCESS = 1024
 # Seconds between two looks for processes that died; Celery's own interval is 5 s, and each look costs microseconds.
 MAINTAIN_POOL_INTERVAL = 0.5
-# Messages fetched at once before their size is known.
-FIRST_FETCH = 16
 
 
 class Batcher(bootsteps.StartStopStep):
@@ -250,31 +245,22 @@ class Batcher(bootsteps.StartStopStep):
         return request
 
     def _bound_fetching(self, consumer: Any) -> None:
-        """Stop fetching while the buffer is full (transports that emulate prefetch; AMQP counts messages itself)."""
+        """Have the channel ask how much it may fetch (on Redis; AMQP counts messages itself)."""
         qos = getattr(consumer.task_consumer.channel, "qos", None)
-        if qos is None or not hasattr(qos, "can_consume"):
-            return
-        allowed, estimate = qos.can_consume, qos.can_consume_max_estimate
+        if qos is not None:
+            qos.bound = self._room
 
-        def can_consume(_: Any) -> bool:
-            return self._room() > 0 and bool(allowed())
-
-        def can_consume_max_estimate(_: Any) -> int:
-            messages_allowed = estimate()
-            return min(self._room(), FIRST_FETCH if messages_allowed is None else int(messages_allowed))
-
-        qos.can_consume = MethodType(can_consume, qos)
-        qos.can_consume_max_estimate = MethodType(can_consume_max_estimate, qos)
-
-    def _room(self) -> int:
-        """Messages for which the buffer has room, if they are as large as the recent ones."""
+    def _room(self, level: int, held: int, credit: int) -> int:
+        """As `fetching.room`; `held` messages are not acknowledged."""
         if self.stopping:
             return 0
-        rows = BUFFERED_ROWS_PER_PROCESS * max(self._consumer.pool.num_processes, 1) - self._buffer.rows
-        if rows <= 0:
-            return 0
-        size = self._buffer.recent_rows_per_message
-        return FIRST_FETCH if size is None else max(1, int(rows / size))
+        buffer = self._buffer
+        return room(
+            Priority(level),
+            Held(buffer.rows, held, buffer.recent_rows_per_message),
+            processes=self._consumer.pool.num_processes,
+            credit=credit,
+        )
 
     def post(self) -> None:
         """Tell the pool processes how things are."""
