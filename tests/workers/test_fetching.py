@@ -5,12 +5,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from inferq_core.states import Priority
-from inferq_workers.fetching import FIRST_FETCH, ROWS_PER_PROCESS, Held, room
+from inferq_workers.fetching import FIRST_FETCH, ROWS_PER_PROCESS, room
 
 
 def rooms(rows=0, messages=0, size=1.0, processes=2, credit=512):
-    held = Held(rows, messages, size)
-    return [room(priority, held, processes=processes, credit=credit) for priority in Priority]
+    return [room(priority, rows, messages, size, processes, credit) for priority in Priority]
 
 
 @pytest.mark.parametrize(

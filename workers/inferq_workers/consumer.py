@@ -25,11 +25,11 @@ from inferq_core import messages
 from inferq_core.broker_url import is_redis
 from inferq_core.ids import JobId, new_batch_id
 from inferq_core.logging import get_logger
-from inferq_core.states import ErrorCode, Priority
+from inferq_core.states import ErrorCode
 from inferq_workers.batching import Batch, Buffer, Buffered
 from inferq_workers.board import Notice
 from inferq_workers.costs import Costs
-from inferq_workers.fetching import Held, room
+from inferq_workers.fetching import room
 from inferq_workers.identity import Identity
 from inferq_workers.request import RECOVER_TASK, BatchRequest, measured
 
@@ -255,12 +255,8 @@ class Batcher(bootsteps.StartStopStep):
         if self.stopping:
             return 0
         buffer = self._buffer
-        return room(
-            Priority(level),
-            Held(buffer.rows, held, buffer.recent_rows_per_message),
-            processes=self._consumer.pool.num_processes,
-            credit=credit,
-        )
+        processes = self._consumer.pool.num_processes
+        return room(level, buffer.rows, held, buffer.recent_rows_per_message, processes, credit)
 
     def post(self) -> None:
         """Tell the pool processes how things are."""

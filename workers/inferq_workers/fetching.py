@@ -7,8 +7,6 @@ it is fetched however much of the others is held.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from inferq_core.states import Priority
 
 # Rows that are buffered per pool process: enough for the next batches.
@@ -17,26 +15,20 @@ ROWS_PER_PROCESS = 1024
 RESERVE = 0.25
 # Messages that are fetched at once before their size is known.
 FIRST_FETCH = 16
-_LEAST_URGENT = max(Priority)
+_SHARES: dict[int, float] = {int(priority): 1 + RESERVE * (max(Priority) - priority) for priority in Priority}
 
 
-@dataclass(frozen=True, slots=True)
-class Held:
-    """What a worker has and has not started; `rows_per_message` is None before the first message."""
-
-    rows: int
-    messages: int
-    rows_per_message: float | None
-
-
-def room(priority: Priority, held: Held, *, processes: int, credit: int) -> int:
+def room(  # noqa: PLR0917 - asked for every message that comes, so it is kept cheap
+    priority: int, rows: int, messages: int, rows_per_message: float | None, processes: int, credit: int
+) -> int:
     """Messages of that priority that may be fetched, if they are as large as the recent ones.
 
-    `credit`: messages that are held at the most, without the reserves; 0 for any number.
+    `rows` and `messages` are held and not started; `rows_per_message` is None before the first message. `credit` is
+    how many messages are held at the most, without the reserves; 0 for any number.
     """
-    share = 1 + RESERVE * (_LEAST_URGENT - priority)
-    rows = share * ROWS_PER_PROCESS * max(processes, 1) - held.rows
-    if rows <= 0:
+    share = _SHARES[priority]
+    rows_left = share * ROWS_PER_PROCESS * max(processes, 1) - rows
+    if rows_left <= 0:
         return 0
-    messages = FIRST_FETCH if held.rows_per_message is None else max(1, int(rows / held.rows_per_message))
-    return max(0, min(messages, int(share * credit) - held.messages)) if credit else messages
+    left = FIRST_FETCH if rows_per_message is None else max(1, int(rows_left / rows_per_message))
+    return max(0, min(left, int(share * credit) - messages)) if credit else left
