@@ -8,10 +8,10 @@ STAMP := $(VENV)/.inferq-installed
 CANDIDATES := $(if $(PYTHON),$(PYTHON),python3.13 python3.12 python3.11 python3)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check bench bench-growth up lock
+.PHONY: help setup demo test check bench bench-growth bench-urgent up lock
 
 help:
-	@echo "make demo | test | check | bench | bench-growth | up      (PYTHON=… and VENV=… choose another Python)"
+	@echo "make demo | test | check | bench | bench-growth | bench-urgent | up      (PYTHON=… and VENV=… choose another Python)"
 
 setup: $(STAMP)
 
@@ -53,6 +53,9 @@ bench: $(STAMP)
 # Takes a while: a million queued jobs, ten million stored results.
 bench-growth: $(STAMP)
 	@$(BIN)/python -m benchmarks.growth $(ARGS)
+
+bench-urgent: $(STAMP)
+	@$(BIN)/python -m benchmarks.urgent $(ARGS)
 
 # After a change of dependencies in pyproject.toml. The image takes the same versions, without tools and broker.
 UV ?= uv

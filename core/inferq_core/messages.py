@@ -16,15 +16,17 @@ import orjson
 
 from inferq_core.errors import MessageRejected
 from inferq_core.ids import JobId, new_batch_id, parse_job_ids
-from inferq_core.settings import DAY, QUEUE_NAME
+from inferq_core.settings import DAY, QUEUE_NAME, Settings
 from inferq_core.states import Priority
-from inferq_core.store.records import PendingRef
+from inferq_core.store.records import ModelRecord, PendingRef
 
 PREDICT_TASK = "inferq.predict"
 HEADER = "inferq"
 FORMAT = 2
 # Rows that the jobs of one message have together, so that no message is more than a batch of usual size.
 MAX_MESSAGE_ROWS = 256
+# The same for a model with a latency target: a worker does not take a message apart, so a batch is one at the least.
+TARGETED_MESSAGE_ROWS = 16
 # Bytes of a body: six times what so many ids need. Whatever is longer does not come from here.
 MAX_BODY_BYTES = 65_536
 
@@ -35,6 +37,24 @@ class Limits:
 
     max_batch_rows: int
     time_limit: float  # seconds
+    latency_target: float | None = None  # seconds that a batch shall take
+
+    @classmethod
+    def of(cls, model: ModelRecord | None, settings: Settings) -> Limits:
+        """The model's own limits, and the defaults of `settings` where it has none."""
+        if model is None:
+            return cls(settings.max_batch_rows, settings.time_limit)
+        return cls(
+            model.max_batch_rows or settings.max_batch_rows,
+            model.time_limit or settings.time_limit,
+            model.latency_target,
+        )
+
+    @property
+    def message_rows(self) -> int:
+        """Rows that the jobs of one message have together, at the most."""
+        most = MAX_MESSAGE_ROWS if self.latency_target is None else TARGETED_MESSAGE_ROWS
+        return min(self.max_batch_rows, most)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +87,8 @@ class JobMessage:
                 round(self.published_at, 6),
                 self.limits.max_batch_rows,
                 self.group_limit,
+                # Only when there is one: a worker of an older version takes messages without it.
+                *([] if self.limits.latency_target is None else [self.limits.latency_target]),
             ],
         }
         if self.traceparent:
@@ -92,7 +114,7 @@ def decode(body: bytes | str, headers: Mapping[str, Any], store_id: str) -> JobM
     Raises MessageRejected when it is not of this system, comes from another store, or is damaged.
     """
     try:
-        found, store, n_rows, queue, priority, published_at, max_batch_rows, group_limit = _fields(headers)
+        found, store, n_rows, queue, priority, published_at, max_batch_rows, group_limit, *target = _fields(headers)
         if found != FORMAT:
             raise MessageRejected(f"message format {found!r} is not {FORMAT}: upgrade the older side")
         if store != store_id:
@@ -110,7 +132,7 @@ def decode(body: bytes | str, headers: Mapping[str, Any], store_id: str) -> JobM
             queue=queue,
             priority=Priority(priority),
             published_at=float(published_at),
-            limits=Limits(max(int(max_batch_rows), 1), _time_limit(headers)),
+            limits=Limits(max(int(max_batch_rows), 1), _time_limit(headers), _latency_target(target)),
             group_limit=None if group_limit is None else max(int(group_limit), 1),
             traceparent=headers.get("traceparent"),
         )
@@ -152,6 +174,15 @@ def _time_limit(headers: Mapping[str, Any]) -> float:
     return seconds
 
 
+def _latency_target(fields: Sequence[Any]) -> float | None:
+    if not fields:
+        return None
+    seconds = float(fields[0])
+    if len(fields) > 1 or not 0 < seconds <= DAY:
+        raise MessageRejected(f"the latency target {str(fields)[:80]} is none: give more than 0 and at most {DAY:g} s")
+    return seconds
+
+
 def group(refs: Sequence[PendingRef], limits_of: Callable[[str], Limits], store_id: str) -> list[JobMessage]:
     """Messages for the jobs, in their order: as few as the limits on rows and jobs per message allow."""
     kinds: dict[tuple[str, Priority, str, int | None], list[PendingRef]] = defaultdict(list)
@@ -172,7 +203,7 @@ def group(refs: Sequence[PendingRef], limits_of: Callable[[str], Limits], store_
                 limits=limits,
                 group_limit=group_limit,
             )
-            for chunk in _chunks(members, min(limits.max_batch_rows, MAX_MESSAGE_ROWS), group_limit)
+            for chunk in _chunks(members, limits.message_rows, group_limit)
         )
     return messages
 

@@ -46,10 +46,7 @@ class Catalog:
         now = self._clock()
         known = self._limits.get(model)
         if known is None or known[0] <= now:
-            record = self._store.model(model)
-            limits = Limits(
-                record.max_batch_rows or self._settings.max_batch_rows, record.time_limit or self._settings.time_limit
-            )
+            limits = Limits.of(self._store.model(model), self._settings)
             known = self._limits[model] = (now + BELIEVE_SECONDS, limits)
         return known[1]
 

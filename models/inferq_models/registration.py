@@ -16,7 +16,7 @@ from inferq_core.settings import Settings, load_settings
 from inferq_core.signature import Signature
 from inferq_core.store import open_store
 from inferq_core.store.contract import Store
-from inferq_core.store.records import NewVersion, RuntimeChoice, VersionRecord
+from inferq_core.store.records import ModelSetting, NewVersion, RuntimeChoice, VersionRecord
 from inferq_core.store.registry import check_settings
 from inferq_models import artifacts, formats
 from inferq_models.formats import Format
@@ -50,6 +50,7 @@ class _Target:
     queue: str | None
     max_batch_rows: int | None
     time_limit: float | None
+    latency_target: float | None
     promote: bool
     runtime: str
 
@@ -57,7 +58,12 @@ class _Target:
         artifacts.check_name(self.name)
         if self.runtime not in set(RuntimeChoice):
             raise RegistrationRefused(f"runtime={self.runtime!r}: give one of {', '.join(RuntimeChoice)}")
-        check_settings(queue=self.queue, max_batch_rows=self.max_batch_rows, time_limit=self.time_limit)
+        check_settings(**self.given)
+
+    @property
+    def given(self) -> dict[str, Any]:
+        """The model's settings; None leaves one as it is."""
+        return {setting.value: getattr(self, setting) for setting in ModelSetting}
 
 
 def register(
@@ -72,6 +78,7 @@ def register(
     queue: str | None = None,
     max_batch_rows: int | None = None,
     time_limit: float | None = None,
+    latency_target: float | None = None,
     promote: bool = True,
     runtime: Literal["auto", "sklearn", "onnx"] = "auto",
 ) -> VersionRecord:
@@ -81,9 +88,9 @@ def register(
     array, a DataFrame, or a list of str for a text model. Names, types and missing values of the signature come from
     it; a few hundred rows are plenty. `y_sample`, (n_rows,), is checked against the estimator's classes. `trust_types`
     are the full names of types in the estimator that skops does not know and that you have read; they are kept with
-    the version. `queue`, `max_batch_rows` and `time_limit` (seconds) are settings of the model; None leaves them as
-    they are. `promote` points the alias `champion` to the new version; the first version always gets it. Without
-    `store`, the one of `settings` (default: INFERQ_*) is opened.
+    the version. `queue`, `max_batch_rows`, `time_limit` and `latency_target` (seconds) are settings of the model; None
+    leaves them as they are. `promote` points the alias `champion` to the new version; the first version always gets it.
+    Without `store`, the one of `settings` (default: INFERQ_*) is opened.
 
     `runtime` says what computes `predict` and `predict_proba`: "onnx" (extra `onnx`), after a conversion whose answers
     are compared with the estimator's on the sample and on rows made from it; "sklearn"; or "auto", which takes ONNX
@@ -93,7 +100,7 @@ def register(
     types that are not approved, predicts something else after loading than before, or cannot be served by the runtime
     "onnx" that was asked for.
     """
-    target = _Target(name, store, settings, queue, max_batch_rows, time_limit, promote, runtime)
+    target = _Target(name, store, settings, queue, max_batch_rows, time_limit, latency_target, promote, runtime)
     target.check()
     candidate = _Candidate(_dump(estimator), Format.SKOPS, tuple(sorted(set(trust_types))), trust_pickle=False)
     loaded = _open(candidate)
@@ -114,6 +121,7 @@ def register_file(
     queue: str | None = None,
     max_batch_rows: int | None = None,
     time_limit: float | None = None,
+    latency_target: float | None = None,
     promote: bool = True,
     runtime: Literal["auto", "sklearn", "onnx"] = "auto",
 ) -> VersionRecord:
@@ -127,7 +135,7 @@ def register_file(
 
     Also raises RegistrationRefused when the file was written by another scikit-learn than the one that runs here.
     """
-    target = _Target(name, store, settings, queue, max_batch_rows, time_limit, promote, runtime)
+    target = _Target(name, store, settings, queue, max_batch_rows, time_limit, latency_target, promote, runtime)
     target.check()
     candidate = _read_file(Path(path), tuple(sorted(set(trust_types))), trust_pickle=trust_pickle)
     try:
@@ -221,13 +229,8 @@ def _enter(target: _Target, candidate: _Candidate, original: Any, loaded: Any, s
         settings.make_home()
     with nullcontext(target.store) if target.store is not None else closing(open_store(settings)) as store:
         version = _write(target.name, candidate, signature, served, settings)
-        if (target.queue, target.max_batch_rows, target.time_limit) != (None, None, None):
-            store.put_model(
-                target.name,
-                queue=target.queue,
-                max_batch_rows=target.max_batch_rows,
-                time_limit=target.time_limit,
-            )
+        if any(value is not None for value in target.given.values()):
+            store.put_model(target.name, **target.given)
         first = target.promote or not _has_champion(store, target.name)
         return store.add_version(version, aliases=(CHAMPION,) if first else ())
 

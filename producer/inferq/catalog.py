@@ -81,9 +81,9 @@ class Catalog:
             signature = Signature.from_json(version.signature)
             with self._lock:
                 self._signatures[model, version.number] = signature
-        settings = self._settings
-        limits = Limits(
-            max_batch_rows=record.max_batch_rows or settings.max_batch_rows,
-            time_limit=record.time_limit or settings.time_limit,
+        return Target(
+            model=model,
+            queue=record.queue or self._settings.queue,
+            limits=Limits.of(record, self._settings),
+            signature=signature,
         )
-        return Target(model=model, queue=record.queue or settings.queue, limits=limits, signature=signature)

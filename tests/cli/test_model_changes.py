@@ -58,13 +58,22 @@ def test_a_wrong_alias_changes_nothing(run, versions, arguments, code, words):
 
 def test_settings_are_shown_changed_and_given_back(run, models, monkeypatch):
     monkeypatch.setenv("INFERQ_TIME_LIMIT", "77")
-    assert "77.0 (default)" in run("models", "settings", "cancer").out
-    changed = run("models", "settings", "cancer", "--queue", "heavy", "--max-batch-rows", 64, "--time-limit", 2.5)
-    assert changed.code == 0
+    unset = run("models", "settings", "cancer").out
+    assert "77.0 (default)" in unset
+    assert "none (default)" in unset
+    changes = ["--queue", "heavy", "--max-batch-rows", 64, "--time-limit", 2.5, "--latency-target", 0.1]
+    assert run("models", "settings", "cancer", *changes).code == 0
     shown = json.loads(run("models", "settings", "cancer", "--json").out)
-    assert shown == {"name": "cancer", "queue": "heavy", "max_batch_rows": 64, "time_limit": 2.5}
-    back = run("models", "settings", "cancer", "--default", "queue", "--default", "time_limit", "--json").out
-    assert json.loads(back) == {"name": "cancer", "queue": None, "max_batch_rows": 64, "time_limit": None}
+    assert shown == {"name": "cancer", "queue": "heavy", "max_batch_rows": 64, "time_limit": 2.5, "latency_target": 0.1}
+    given_back = [word for name in ("queue", "time_limit", "latency_target") for word in ("--default", name)]
+    back = run("models", "settings", "cancer", *given_back, "--json").out
+    assert json.loads(back) == {
+        "name": "cancer",
+        "queue": None,
+        "max_batch_rows": 64,
+        "time_limit": None,
+        "latency_target": None,
+    }
 
 
 @pytest.mark.parametrize(
@@ -74,6 +83,7 @@ def test_settings_are_shown_changed_and_given_back(run, models, monkeypatch):
         (["cancer", "--max-batch-rows", 0], 2, ["max_batch_rows=0", "at least 1"]),
         (["cancer", "--max-batch-rows", "many"], 2, ["'many'", "integer"]),
         (["cancer", "--time-limit", "nan"], 2, ["nan", "86400"]),
+        (["cancer", "--latency-target", 0], 2, ["latency_target=0", "more than 0"]),
         (["cancer", "--default", "colour"], 2, ["'colour'", "max_batch_rows"]),
         (["cancer", "--queue", "heavy", "--default", "queue"], 2, ["heavy", "--default"]),
         (["nobody", "--queue", "heavy"], 4, ["'nobody'", "cancer"]),
@@ -84,7 +94,13 @@ def test_a_wrong_setting_changes_nothing(run, models, arguments, code, words):
     assert (ended.code, ended.err.count("\n")) == (code, 1)
     assert all(word in ended.err for word in words)
     shown = json.loads(run("models", "settings", "cancer", "--json").out)
-    assert shown == {"name": "cancer", "queue": None, "max_batch_rows": None, "time_limit": None}
+    assert shown == {
+        "name": "cancer",
+        "queue": None,
+        "max_batch_rows": None,
+        "time_limit": None,
+        "latency_target": None,
+    }
     assert "nobody" not in run("models", "list").out
 
 

@@ -91,6 +91,11 @@ def settings(before):
             wrong(f"{before} --time-limit nan", 2, "time_limit=nan"),
             wrong(f"{before} --time-limit 86401", 2, "time_limit=86401", "86400"),
         ],
+        "--latency-target": [
+            *number(before, "--latency-target"),
+            wrong(f"{before} --latency-target 0", 2, "latency_target=0", "more than 0"),
+            wrong(f"{before} --latency-target nan", 2, "latency_target=nan"),
+        ],
     }
 
 

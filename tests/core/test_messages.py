@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from inferq_core.errors import MessageRejected
 from inferq_core.ids import new_job_id
-from inferq_core.messages import HEADER, JobMessage, Limits, decode, group
+from inferq_core.messages import HEADER, TARGETED_MESSAGE_ROWS, JobMessage, Limits, decode, group
 from inferq_core.states import Priority
 from inferq_core.store.records import PendingRef
 
@@ -48,6 +48,21 @@ def test_a_message_survives_the_way():
     assert decode(sent.body(), sent.headers(), "store-a") == sent
 
 
+def test_a_latency_target_travels_only_when_there_is_one():
+    """Workers of an older version take messages without it."""
+    plain, aimed = message(), message(limits=Limits(100, 30.0, 0.25))
+    assert (len(plain.headers()[HEADER]), len(aimed.headers()[HEADER])) == (8, 9)
+    assert decode(aimed.body(), aimed.headers(), "store-a") == aimed
+
+
+@pytest.mark.parametrize("target", [[0], [-1.0], ["soon"], [None], [float("nan")], [1e9], [1.0, 2.0]])
+def test_a_latency_target_that_is_none_is_refused(target):
+    headers = message().headers()
+    headers[HEADER] += target
+    with pytest.raises(MessageRejected):
+        decode(message().body(), headers, "store-a")
+
+
 def test_inputs_and_long_lists_of_ids_do_not_show_in_what_people_see():
     assert message().headers()["argsrepr"] == "digits, 2 jobs"
 
@@ -75,12 +90,12 @@ ANYTHING = st.recursive(
 
 @given(
     body=st.just(message().body()) | st.binary() | ANYTHING.map(lambda value: json.dumps(value).encode()),
-    changes=st.dictionaries(st.integers(0, 7), ANYTHING),
+    changes=st.dictionaries(st.integers(0, 8), ANYTHING),
     fields=st.just(None) | ANYTHING,
     time_limit=st.just([30.0, None]) | ANYTHING,
 )
 def test_whatever_arrives_is_a_message_or_is_refused(body, changes, fields, time_limit):
-    headers = message().headers()
+    headers = message(limits=Limits(100, 30.0, 0.1)).headers()
     headers["timelimit"] = time_limit
     headers[HEADER] = [changes.get(at, value) for at, value in enumerate(headers[HEADER])] if fields is None else fields
     try:
@@ -90,6 +105,7 @@ def test_whatever_arrives_is_a_message_or_is_refused(body, changes, fields, time
     assert decoded.job_ids
     assert decoded.n_rows >= len(decoded.job_ids)
     assert decoded.limits.time_limit > 0
+    assert decoded.limits.latency_target is None or decoded.limits.latency_target > 0
 
 
 def test_jobs_are_grouped_by_rows_and_kind():
@@ -101,6 +117,11 @@ def test_jobs_are_grouped_by_rows_and_kind():
         ("other", Priority.NORMAL, 1, 1),
         ("digits", Priority.BULK, 1, 1),
     ]
+
+
+def test_jobs_of_a_model_with_a_latency_target_are_grouped_in_small_messages():
+    messages = group([ref() for _ in range(100)], lambda _: Limits(256, 30.0, 0.1), "store-a")
+    assert {m.n_rows for m in messages} == {TARGETED_MESSAGE_ROWS, 100 % TARGETED_MESSAGE_ROWS}
 
 
 def test_a_job_larger_than_a_message_travels_alone():

@@ -78,14 +78,18 @@ def test_versions_are_numbered_and_the_champion_follows(settings, registry):
 
 
 def test_settings_of_the_model_are_kept(settings, registry):
-    register("iris", logistic(), X, settings=settings, queue="heavy", max_batch_rows=32, time_limit=9.5)
+    register(
+        "iris", logistic(), X, settings=settings, queue="heavy", max_batch_rows=32, time_limit=9.5, latency_target=0.5
+    )
     register("iris", logistic(), X, settings=settings)
 
     model = registry.model("iris")
-    assert (model.queue, model.max_batch_rows, model.time_limit) == ("heavy", 32, 9.5)
+    assert (model.queue, model.max_batch_rows, model.time_limit, model.latency_target) == ("heavy", 32, 9.5, 0.5)
 
 
-@pytest.mark.parametrize("option", [{"queue": "a b"}, {"max_batch_rows": 0}, {"time_limit": 0}, {"time_limit": -1.0}])
+@pytest.mark.parametrize(
+    "option", [{"queue": "a b"}, {"max_batch_rows": 0}, {"time_limit": 0}, {"time_limit": -1.0}, {"latency_target": 0}]
+)
 def test_impossible_settings_are_refused(settings, option):
     with pytest.raises(RegistrationRefused, match=next(iter(option))):
         register("iris", logistic(), X, settings=settings, **option)

@@ -49,13 +49,13 @@ def test_wanted(seconds, target_wait, wanted):
 def test_work_is_summed_over_models_by_what_each_costs():
     costs = {"slow": Cost().after(10, 5.0), "fast": Cost().after(100, 0.1)}
     work = [Work("slow", 4, 10), Work("fast", 1000, 100)]
-    assert seconds_of_work(work, costs, GOAL) == pytest.approx(4 * 0.5 + 1000 * 0.001)
+    assert seconds_of_work(work, costs.get, GOAL) == pytest.approx(4 * 0.5 + 1000 * 0.001)
 
 
 def test_a_batch_of_a_model_that_was_never_measured_asks_for_one_process():
     work = [Work("new", 25, 10), Work("newer", 1, 10)]
-    assert wanted_processes(seconds_of_work(work, {}, Goal(5.0, 1.0)), Goal(5.0, 1.0), BOUNDS) == 4
-    assert seconds_of_work([Work("new", 0, 10)], {}, GOAL) == 0.0
+    assert wanted_processes(seconds_of_work(work, lambda _: Cost(), Goal(5.0, 1.0)), Goal(5.0, 1.0), BOUNDS) == 4
+    assert seconds_of_work([Work("new", 0, 10)], lambda _: Cost(), GOAL) == 0.0
 
 
 @pytest.mark.parametrize(

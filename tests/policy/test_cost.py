@@ -46,6 +46,48 @@ def test_loading_the_model_counts_only_until_something_better_is_known():
     assert warm.after(1, 9.0, cold=True) == warm
 
 
+@pytest.mark.parametrize(
+    ("seen", "seconds", "rows"),
+    [
+        ([], 1.0, None),
+        ([(1, 0.11), (100, 1.1)], 0.6, 50),
+        ([(1, 0.11), (100, 1.1)], 0.1, 0),  # the fixed part takes all of it
+        ([(1, 0.11), (100, 1.1)], 0.01, 0),
+        ([(1, 0.11), (100, 1.1)], 60.0, 200),  # twice the largest, as far as the line is believed
+        ([(1, 0.05), (100, 0.05)], 0.06, 200),
+        ([(1, 0.05), (100, 0.05)], 0.04, 0),
+        ([(10, 1.0)] * 30, 10.0, 20),  # alike, but there is room to learn more
+        ([(10, 1.0)] * 30, 0.4, 4),
+        ([(10, 1.0)] * 30, 1.5, 5),  # alike, and nearly as large as may be: a smaller one tells
+        ([(1, 1.0)] * 30, 1.5, 2),  # none is smaller: a larger one tells
+        ([(1, 1.0)] * 30, 0.9, 0),
+    ],
+)
+def test_rows_that_fit_into_some_seconds(seen, seconds, rows):
+    assert learned(*seen).rows_within(seconds) == rows
+
+
+def test_the_rows_that_a_batch_has_in_any_case_are_the_step():
+    assert learned(*[(16, 1.0)] * 30).rows_within(1.5, least=16) == 32
+    assert learned(*[(32, 1.0)] * 30).rows_within(1.5, least=16) == 16
+
+
+@given(fixed=st.floats(0.0, 1.0), per_row=st.floats(1e-6, 0.1), start=st.integers(1, 300), target=st.floats(0.05, 5.0))
+def test_batches_find_the_size_that_fits_wherever_they_begin(fixed, per_row, start, target):
+    fits = int((target - fixed) / per_row)
+    sizes, cost, rows = [], learned(*[(start, fixed + per_row * start)] * 30), start
+    for _ in range(150):
+        rows = max(1, min(256, cost.rows_within(target)))
+        sizes.append(rows)
+        cost = cost.after(rows, fixed + per_row * rows)
+    expected = max(1, min(256, fits))
+    usual = sorted(sizes[50:])
+    assert usual[len(usual) // 2] == pytest.approx(expected, rel=0.05, abs=1)
+    # What is too large is so once in dozens, and where a row alone nearly takes it all.
+    too_large = [size for size in sizes[50:] if size > max(1, fits) * 1.05 + 1]
+    assert len(too_large) <= 3
+
+
 def test_what_was_long_ago_is_forgotten():
     cost = learned(*[(10, 9.0)] * 50, *[(10, 1.0)] * 200)
     assert cost.seconds_for(10, 10) == pytest.approx(1.0, rel=0.01)

@@ -53,6 +53,15 @@ class Slow(Base):
         return super().predict(X)
 
 
+class SlowRows(Slow):
+    """Takes its time in a worker: seconds per row."""
+
+    def predict(self, X):
+        if os.environ.get("INFERQ_TEST_WORKER"):
+            time.sleep(self.seconds * (len(X) - 1))
+        return super().predict(X)
+
+
 class Stuck(Base):
     """Never answers when a row starts with the poison."""
 

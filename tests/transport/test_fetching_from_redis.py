@@ -58,7 +58,7 @@ def test_many_come_with_one_command(many_broker, queue_name, taker):
 def test_what_is_too_much_when_it_comes_goes_back_in_its_order(many_broker, queue_name, taker):
     publish(many_broker, queue_name, range(50))
     consumer = taker(many_broker, queue_name, prefetch=40)
-    consumer.channel.qos.can_consume = lambda: len(consumer.got) < 3
+    consumer.channel.qos.takes = lambda _level: len(consumer.got) < 3
     consumer.take(3)
     assert consumer.numbers == [0, 1, 2]
     assert left(many_broker, queue_name) == list(range(3, 50))

@@ -21,8 +21,8 @@ def meter():
         for model in ("slow", "slow", "slow", "fast"):
             meter.received(message(model, 10))
     for model, seconds in (("slow", 1.0), ("fast", 0.1)):
-        meter.ended(model, 10, 60.0, pid=1)  # loads the model
-        meter.ended(model, 10, seconds, pid=1)
+        meter.costs.ended(model, 10, 60.0, pid=1)  # loads the model
+        meter.costs.ended(model, 10, seconds, pid=1)
     return meter
 
 
@@ -59,7 +59,7 @@ def test_the_inputs_of_a_decision(meter):
 
 def test_the_first_batch_of_each_process_is_not_believed(meter):
     before = meter.seconds(meter.backlog(0, {"slow": 100}, {}))
-    meter.ended("slow", 10, 60.0, pid=2)
+    meter.costs.ended("slow", 10, 60.0, pid=2)
     assert meter.seconds(meter.backlog(0, {"slow": 100}, {})) == before
-    meter.ended("slow", 10, 60.0, pid=2)
+    meter.costs.ended("slow", 10, 60.0, pid=2)
     assert meter.seconds(meter.backlog(0, {"slow": 100}, {})) > before

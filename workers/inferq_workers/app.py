@@ -76,7 +76,7 @@ def make_app(settings: Settings) -> Celery:
         task_serializer="json",
         worker_autoscaler="inferq_workers.autoscaler:BacklogAutoscaler",
         worker_cancel_long_running_tasks_on_connection_loss=False,
-        worker_consumer="inferq_workers.consumer:SettingAside",
+        worker_consumer="inferq_workers.intake:SettingAside",
         worker_enable_prefetch_count_reduction=False,
         worker_hijack_root_logger=False,
         worker_lost_wait=WORKER_LOST_WAIT,

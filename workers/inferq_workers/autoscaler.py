@@ -128,6 +128,6 @@ class BacklogAutoscaler(Autoscaler):
 def _running_rows() -> dict[str, int]:
     rows: dict[str, int] = defaultdict(int)
     for request in list(state.reserved_requests):
-        if isinstance(request, BatchRequest) and request.model is not None:
-            rows[request.model] += request.n_rows
+        if isinstance(request, BatchRequest) and request.batch is not None:
+            rows[request.batch.kind.model] += request.batch.n_rows
     return dict(rows)

@@ -1,25 +1,32 @@
 """Which buffered messages become the next batch: pure policy, no broker, no clock.
 
-Messages wait per (queue, priority, model). The most urgent priority goes first, within it the oldest message; a batch
-takes messages of one kind in their order, up to the model's `max_batch_rows` and the smallest `group_limit` among them.
-A message that is larger than the limit by itself (one job of many rows) is a batch of its own.
+Messages wait per (queue, priority, model). The most urgent priority goes first; within it the models share the time of
+the processes equally, by what their batches cost, and the oldest message decides between equals. A batch takes messages
+of one kind in their order, up to the model's `max_batch_rows`, the rows that fit into its latency target, and the
+smallest `group_limit` among them. A message that is larger than that by itself is a batch of its own.
 """
 
 from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Generic, NamedTuple, TypeVar
 
 from inferq_core.messages import JobMessage
+from inferq_core.policy.cost import Cost
 from inferq_core.states import Priority
+from inferq_workers.turns import Turns
 
 Handle = TypeVar("Handle")
 
 # How much a message that is smaller than the recent ones counts; a larger one counts at once, for memory's sake.
 SMOOTHING = 0.1
+# Share of its latency target that a batch is planned for: half of all batches take longer than they do on average.
+PLANNED = 0.8
+# Seconds that a batch of a model counts of which none has ended yet.
+UNKNOWN_SECONDS = 1.0
 
 
 class Kind(NamedTuple):
@@ -39,10 +46,22 @@ class Buffered(Generic[Handle]):
     order: int
 
 
-class Buffer(Generic[Handle]):
-    """The messages a worker has received and not yet started."""
+@dataclass(frozen=True, slots=True)
+class Batch(Generic[Handle]):
+    """Messages that are predicted together; `charged` are the seconds that count as taken by it until it ends."""
 
-    def __init__(self) -> None:
+    kind: Kind
+    entries: Sequence[Buffered[Handle]]
+    n_rows: int
+    charged: float
+
+
+class Buffer(Generic[Handle]):
+    """The messages a worker has received and not yet started. `cost_of` tells what batches of a model cost."""
+
+    def __init__(self, cost_of: Callable[[str], Cost]) -> None:
+        self._cost_of = cost_of
+        self._turns: dict[Priority, Turns[Kind]] = {priority: Turns() for priority in Priority}
         self._waiting: dict[Kind, deque[Buffered[Handle]]] = {}
         self._order = 0
         self.rows = 0
@@ -63,20 +82,31 @@ class Buffer(Generic[Handle]):
         else:
             self.recent_rows_per_message = recent + SMOOTHING * (message.n_rows - recent)
 
-    def next_batch(self) -> Sequence[Buffered[Handle]]:
-        """Remove and return the messages of the next batch; empty when nothing waits."""
+    def next_batch(self) -> Batch[Handle] | None:
+        """Remove and return the messages of the next batch; None when nothing waits."""
         if not self._waiting:
-            return []
-        kind = min(self._waiting, key=lambda kind: (kind.priority, self._waiting[kind][0].order))
+            return None
+        kind = min(self._waiting, key=self._place)
         waiting = self._waiting[kind]
-        batch: list[Buffered[Handle]] = []
-        room = _Room()
+        entries: list[Buffered[Handle]] = []
+        cost = self._cost_of(kind.model)
+        room = _Room(cost)
         while waiting and room.takes(waiting[0].message):
-            batch.append(waiting.popleft())
+            entries.append(waiting.popleft())
         if not waiting:
             del self._waiting[kind]
-        self.rows -= sum(entry.message.n_rows for entry in batch)
+        self.rows -= room.rows
+        seconds = cost.seconds_for(room.rows, room.rows)
+        batch = Batch(kind, entries, room.rows, UNKNOWN_SECONDS if seconds is None else seconds)
+        self._turns[kind.priority].charge(kind, batch.charged)
         return batch
+
+    def ended(self, batch: Batch[Handle], seconds: float) -> None:
+        """The batch took so long, whatever became of it."""
+        self._turns[batch.kind.priority].correct(batch.kind, seconds - batch.charged)
+
+    def _place(self, kind: Kind) -> tuple[Priority, float, int]:
+        return kind.priority, self._turns[kind.priority].due(kind), self._waiting[kind][0].order
 
     def drain(self) -> Sequence[Buffered[Handle]]:
         """Remove and return everything, oldest first."""
@@ -99,18 +129,26 @@ class Buffer(Generic[Handle]):
 
 
 class _Room:
-    """What may still join a batch."""
+    """What may still join a batch of a model that costs so much."""
 
-    def __init__(self) -> None:
-        self._rows = self._jobs = 0
+    def __init__(self, cost: Cost) -> None:
+        self._cost = cost
+        self.rows = self._jobs = 0
         self._max_rows = self._max_jobs = math.inf
+        self._target = math.inf
 
     def takes(self, message: JobMessage) -> bool:
         """Whether the message may join; it has joined then. The first one always may."""
-        rows, jobs = self._rows + message.n_rows, self._jobs + len(message.job_ids)
-        max_rows = min(self._max_rows, message.limits.max_batch_rows)
+        limits = message.limits
+        rows, jobs = self.rows + message.n_rows, self._jobs + len(message.job_ids)
+        max_rows = min(self._max_rows, limits.max_batch_rows)
+        target = self._target
+        if limits.latency_target is not None and limits.latency_target < target:
+            target = limits.latency_target
+            within = self._cost.rows_within(PLANNED * target, message.n_rows)
+            max_rows = max_rows if within is None else min(max_rows, within)
         max_jobs = self._max_jobs if message.group_limit is None else min(self._max_jobs, message.group_limit)
         if self._jobs and (rows > max_rows or jobs > max_jobs):
             return False
-        self._rows, self._jobs, self._max_rows, self._max_jobs = rows, jobs, max_rows, max_jobs
+        self.rows, self._jobs, self._max_rows, self._max_jobs, self._target = rows, jobs, max_rows, max_jobs, target
         return True

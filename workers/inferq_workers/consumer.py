@@ -1,4 +1,4 @@
-"""Celery's consumer, taught to merge messages into batches.
+"""The step of Celery's consumer that merges messages into batches.
 
 A batch is a real Celery request of the task `inferq.predict`, made from a synthetic message that holds the merged ids;
 its id is the batch id. Inspect, time limits, warm and cold shutdown, events and Flower therefore keep working: they
@@ -10,103 +10,33 @@ is idle.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
-from types import MethodType
+import time
+from collections.abc import Sequence
 from typing import Any
 
 import kombu
 from celery import bootsteps
 from celery.utils.imports import symbol_by_name
-from celery.worker import consumer as celery_consumer
-from celery.worker import strategy as celery_strategy
 from celery.worker.request import Request, create_request_cls
 from celery.worker.state import revoked, task_reserved
 from kombu.common import ignore_errors
 
 from inferq_core import messages
 from inferq_core.broker_url import is_redis
-from inferq_core.errors import MessageRejected
 from inferq_core.ids import JobId, new_batch_id
 from inferq_core.logging import get_logger
 from inferq_core.states import ErrorCode
-from inferq_workers.aside import set_aside
-from inferq_workers.batching import Buffer, Buffered
+from inferq_workers.batching import Batch, Buffer, Buffered
 from inferq_workers.board import Notice
+from inferq_workers.costs import Costs
+from inferq_workers.fetching import room
 from inferq_workers.identity import Identity
 from inferq_workers.request import RECOVER_TASK, BatchRequest, measured
-from inferq_workers.tasks import PREPARE_TASK, SWEEP_TASK
 
 log = get_logger(__name__)
 
-# Rows that a worker buffers per pool process before it stops fetching: enough for the next batch, few enough that
-# interactive work does not wait behind what was fetched before it.
-BUFFERED_ROWS_PER_PROCESS = 1024
 # Seconds between two looks for processes that died; Celery's own interval is 5 s, and each look costs microseconds.
 MAINTAIN_POOL_INTERVAL = 0.5
-# Seconds that events for Flower may wait to be sent together.
-EVENT_FLUSH_INTERVAL = 0.1
-# What may be asked for in a message; whatever else a worker does, it asks of itself.
-TASKS_TAKEN = {messages.PREDICT_TASK, SWEEP_TASK, PREPARE_TASK}
-# Messages fetched at once before their size is known.
-FIRST_FETCH = 16
-
-
-class SettingAside(celery_consumer.Consumer):
-    """Celery's consumer, which sets aside what it cannot take instead of dropping it or ending over it."""
-
-    batcher: Batcher
-    _flush_planned = False
-
-    def on_send_event_buffered(self) -> None:
-        """Events wait a moment for others: each trip to the broker holds up the event loop, and with it the batches."""
-        if not self._flush_planned:
-            self._flush_planned = True
-            self.hub.call_later(EVENT_FLUSH_INTERVAL, self._flush)
-
-    def shutdown(self) -> None:
-        self._flush()
-        super().shutdown()
-
-    def _flush(self) -> None:
-        self._flush_planned = False
-        try:
-            self._flush_events()
-        except self.connection_errors as error:
-            log.warning("events_lost", reason=str(error))
-
-    def create_task_handler(self, *args: Any, **kwargs: Any) -> Callable[[kombu.Message], Any]:
-        usual = super().create_task_handler(*args, **kwargs)
-
-        def on_message(message: kombu.Message) -> None:
-            try:
-                if not self.batcher.takes(message):
-                    usual(message)
-            except self.connection_errors:
-                raise
-            except MessageRejected as error:
-                put_aside(message, str(error))
-            except Exception as error:  # noqa: BLE001 - whatever a stranger's message breaks, the worker lives
-                put_aside(message, f"{type(error).__name__}: {error}")
-
-        return on_message
-
-    def update_strategies(self) -> None:
-        """Nobody else has a reason to send anything but these: not Celery's own tasks, and no recovery."""
-        super().update_strategies()
-        for name in set(self.strategies) - TASKS_TAKEN:
-            del self.strategies[name]
-
-    def on_unknown_message(self, _body: Any, message: kombu.Message) -> None:
-        put_aside(message, "it names no task")
-
-    def on_unknown_task(self, _body: Any, message: kombu.Message, _error: Exception) -> None:
-        put_aside(message, f"no task {str(message.headers.get('task'))[:80]!r} is taken from a queue")
-
-    def on_invalid_task(self, _body: Any, message: kombu.Message, error: Exception) -> None:
-        put_aside(message, f"it is no valid call of a task: {error}")
-
-    def on_decode_error(self, message: kombu.Message, error: Exception) -> None:
-        put_aside(message, f"its body cannot be read: {error}")
 
 
 class Batcher(bootsteps.StartStopStep):
@@ -119,13 +49,14 @@ class Batcher(bootsteps.StartStopStep):
         consumer.batcher = self
         self._consumer = consumer
         self._identity: Identity = consumer.app.inferq
-        self._buffer: Buffer[kombu.Message] = Buffer()
+        self._autoscaler = consumer.controller.autoscaler  # None without --autoscale
+        self._costs = Costs() if self._autoscaler is None else self._autoscaler.meter.costs
+        self._buffer: Buffer[kombu.Message] = Buffer(self._costs.of)
         # Of the last batches, those that may not be accepted yet.
         self._handed: list[Buffered[kombu.Message]] = []
         self._marks: dict[tuple[str, int], float] = {}
         self._slot_asked = False
         self._turn_planned = False
-        self._autoscaler = consumer.controller.autoscaler  # None without --autoscale
         self.stopping = False
 
     def start(self, consumer: Any) -> None:
@@ -143,8 +74,7 @@ class Batcher(bootsteps.StartStopStep):
             for name, task in consumer.app.tasks.items()
             if name in (messages.PREDICT_TASK, RECOVER_TASK)
         }
-        if self._autoscaler is not None:
-            self._request_classes[messages.PREDICT_TASK] = measured(self._request_classes[messages.PREDICT_TASK])
+        self._request_classes[messages.PREDICT_TASK] = measured(self._request_classes[messages.PREDICT_TASK])
         self._bound_fetching(consumer)
         self.post()
 
@@ -213,9 +143,14 @@ class Batcher(bootsteps.StartStopStep):
         self._marks[mark] = max(self._marks.get(mark, 0.0), message.published_at)
         self._plan_turn()
 
-    def ended(self, request: BatchRequest, seconds: float) -> None:
-        """A batch succeeded after `seconds` in its process."""
-        self._autoscaler.meter.ended(request.model, request.n_rows, seconds, request.worker_pid)
+    def ended(self, request: BatchRequest, seconds: float | None) -> None:
+        """A batch succeeded after `seconds` in its process; None: it failed. Only the first call for a batch counts."""
+        batch, request.batch = request.batch, None
+        if batch is None:
+            return
+        if seconds is not None:
+            self._costs.ended(batch.kind.model, batch.n_rows, seconds, request.worker_pid)
+        self._buffer.ended(batch, time.monotonic() - request.begun if seconds is None else seconds)
 
     def buffered_rows(self) -> dict[str, int]:
         """By model."""
@@ -247,11 +182,11 @@ class Batcher(bootsteps.StartStopStep):
 
     def _on_slot(self) -> None:
         self._slot_asked = False
-        batch = [] if self.stopping else self._buffer.next_batch()
-        if not batch:
+        batch = None if self.stopping else self._buffer.next_batch()
+        if batch is None:
             self._consumer.controller.semaphore.release()
             return
-        self._handed = [*(entry for entry in self._handed if not entry.handle.acknowledged), *batch]
+        self._handed = [*(entry for entry in self._handed if not entry.handle.acknowledged), *batch.entries]
         self.post()
         self._execute(self._batch_request(batch))
         if self._buffer:
@@ -261,18 +196,18 @@ class Batcher(bootsteps.StartStopStep):
         task_reserved(request)
         self._consumer.controller._process_task(request)  # noqa: SLF001 - the slot is taken already
 
-    def _batch_request(self, batch: Sequence[Buffered[kombu.Message]]) -> Request:
-        first = batch[0].message
-        ids: list[JobId] = [job_id for entry in batch for job_id in entry.message.job_ids]
+    def _batch_request(self, batch: Batch[kombu.Message]) -> Request:
+        model, entries = batch.kind.model, batch.entries
+        ids: list[JobId] = [job_id for entry in entries for job_id in entry.message.job_ids]
         headers = {
-            "argsrepr": messages.describe(first.model, len(ids)),
-            "timelimit": [min(entry.message.limits.time_limit for entry in batch), None],
+            "argsrepr": messages.describe(model, len(ids)),
+            "timelimit": [min(entry.message.limits.time_limit for entry in entries), None],
         }
-        arguments = [[first.model, ids], {}, {}]
+        arguments = [[model, ids], {}, {}]
         request = self._request(
-            messages.PREDICT_TASK, str(new_batch_id()), arguments, headers, [entry.handle for entry in batch]
+            messages.PREDICT_TASK, str(new_batch_id()), arguments, headers, [entry.handle for entry in entries]
         )
-        request.model, request.n_rows = first.model, sum(entry.message.n_rows for entry in batch)
+        request.batch, request.begun = batch, time.monotonic()
         request.send_event("task-received", name=request.name, args=request.argsrepr, kwargs="")
         return request
 
@@ -310,31 +245,18 @@ class Batcher(bootsteps.StartStopStep):
         return request
 
     def _bound_fetching(self, consumer: Any) -> None:
-        """Stop fetching while the buffer is full (transports that emulate prefetch; AMQP counts messages itself)."""
+        """Have the channel ask how much it may fetch (on Redis; AMQP counts messages itself)."""
         qos = getattr(consumer.task_consumer.channel, "qos", None)
-        if qos is None or not hasattr(qos, "can_consume"):
-            return
-        allowed, estimate = qos.can_consume, qos.can_consume_max_estimate
+        if qos is not None:
+            qos.bound = self._room
 
-        def can_consume(_: Any) -> bool:
-            return self._room() > 0 and bool(allowed())
-
-        def can_consume_max_estimate(_: Any) -> int:
-            messages_allowed = estimate()
-            return min(self._room(), FIRST_FETCH if messages_allowed is None else int(messages_allowed))
-
-        qos.can_consume = MethodType(can_consume, qos)
-        qos.can_consume_max_estimate = MethodType(can_consume_max_estimate, qos)
-
-    def _room(self) -> int:
-        """Messages for which the buffer has room, if they are as large as the recent ones."""
+    def _room(self, level: int, held: int, credit: int) -> int:
+        """As `fetching.room`; `held` messages are not acknowledged."""
         if self.stopping:
             return 0
-        rows = BUFFERED_ROWS_PER_PROCESS * max(self._consumer.pool.num_processes, 1) - self._buffer.rows
-        if rows <= 0:
-            return 0
-        size = self._buffer.recent_rows_per_message
-        return FIRST_FETCH if size is None else max(1, int(rows / size))
+        buffer = self._buffer
+        processes = self._consumer.pool.num_processes
+        return room(level, buffer.rows, held, buffer.recent_rows_per_message, processes, credit)
 
     def post(self) -> None:
         """Tell the pool processes how things are."""
@@ -349,33 +271,3 @@ class Batcher(bootsteps.StartStopStep):
                 changes=() if self._autoscaler is None else tuple(self._autoscaler.changes),
             )
         )
-
-
-def strategy(task: Any, app: Any, consumer: Any) -> Callable[..., Any]:
-    """Celery's execution strategy of `inferq.predict`, for the messages that `Batcher.takes` leaves to Celery."""
-    default = celery_strategy.default(task, app, consumer)
-    store_id = app.inferq.store_id
-
-    def on_message(message: kombu.Message, body: Any, ack: Any, reject: Any, callbacks: Any) -> None:
-        store = messages.store_of(message.headers)
-        if store not in (None, store_id):
-            raise MessageRejected(f"the message is of store {store!r}, this worker serves {store_id!r}")
-        messages.check_call(message.payload[0] if body is None else body.get("args"))
-        default(message, body, ack, reject, callbacks)
-
-    return on_message
-
-
-def put_aside(message: kombu.Message, reason: str) -> None:
-    """Move a message that is not ours, or is damaged, out of the way."""
-    body = message.body
-    set_aside(
-        message.channel,
-        body if isinstance(body, bytes) else str(body or "").encode(errors="replace"),
-        reason,
-        queue=message.delivery_info.get("routing_key"),
-        headers=message.headers,
-        content_type=message.content_type,
-        content_encoding=message.content_encoding,
-    )
-    message.ack()

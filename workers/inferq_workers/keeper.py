@@ -92,9 +92,6 @@ class Keeper:
 
     def _limits(self, model: str) -> Limits:
         try:
-            record = self._store.model(model)
+            return Limits.of(self._store.model(model), self._settings)
         except UnknownModel:
-            return Limits(self._settings.max_batch_rows, self._settings.time_limit)
-        return Limits(
-            record.max_batch_rows or self._settings.max_batch_rows, record.time_limit or self._settings.time_limit
-        )
+            return Limits.of(None, self._settings)

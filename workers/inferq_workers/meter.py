@@ -1,6 +1,6 @@
-"""What the main process learns for the autoscaler: what batches cost, what messages hold, how much waits and runs.
+"""What the main process learns for the autoscaler: what messages hold, how much waits and runs, what it would cost.
 
-It sees no inputs and no database: rows come from the messages, seconds from the requests that Celery reports as done.
+It sees no inputs and no database: rows come from the messages.
 """
 
 from __future__ import annotations
@@ -12,10 +12,9 @@ from typing import Any
 
 from inferq_core.messages import JobMessage
 from inferq_core.policy.autoscale import Goal, Work, seconds_of_work
-from inferq_core.policy.cost import Cost, Mix
+from inferq_core.policy.cost import Mix
+from inferq_workers.costs import Costs
 
-# Pairs of process and model that are remembered; more exist only after thousands of ended processes.
-MAX_WARM = 10_000
 # Models named in a decision, the largest backlogs first.
 MAX_SHOWN = 5
 DIGITS = 6
@@ -43,23 +42,13 @@ class Meter:
 
     def __init__(self, goal: Goal) -> None:
         self._goal = goal
-        self._costs: dict[str, Cost] = {}
+        self.costs = Costs()
         self._mix = Mix()
         self._batch_rows: dict[str, int] = {}
-        self._warm: set[tuple[int | None, str]] = set()
 
     def received(self, message: JobMessage) -> None:
         self._mix = self._mix.after(message.model, message.n_rows)
         self._batch_rows[message.model] = message.limits.max_batch_rows
-
-    def ended(self, model: str, rows: int, seconds: float, pid: int | None) -> None:
-        """A batch of the process `pid` succeeded; its first one of a model also loaded that model."""
-        cold = (pid, model) not in self._warm
-        if cold:
-            if len(self._warm) >= MAX_WARM:
-                self._warm.clear()
-            self._warm.add((pid, model))
-        self._costs[model] = self._costs.get(model, Cost()).after(rows, seconds, cold=cold)
 
     def backlog(
         self, queued_messages: int | None, buffered_rows: Mapping[str, int], running_rows: Mapping[str, int]
@@ -72,7 +61,7 @@ class Meter:
     def seconds(self, backlog: Backlog) -> float:
         """Seconds that one process would need for it."""
         work = [Work(model, rows, self._batch_rows.get(model, rows or 1)) for model, rows in backlog.rows().items()]
-        return seconds_of_work(work, self._costs, self._goal)
+        return seconds_of_work(work, self.costs.of, self._goal)
 
     def inputs(self, backlog: Backlog) -> dict[str, Any]:
         """The backlog as it is kept with a decision."""
@@ -90,5 +79,5 @@ class Meter:
     def _seconds_per_row(self, model: str) -> float | None:
         """In full batches; None while no batch has ended."""
         rows = self._batch_rows.get(model, 1)
-        seconds = self._costs.get(model, Cost()).seconds_for(rows, rows)
+        seconds = self.costs.of(model).seconds_for(rows, rows)
         return None if seconds is None else round(seconds / rows, DIGITS)

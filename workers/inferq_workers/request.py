@@ -16,14 +16,15 @@ class BatchRequest(Request):
     """A batch in the pool. When it fails, a recovery request releases its claims by its id, which is the batch id."""
 
     batcher: Any = None
-    model: str | None = None
-    n_rows = 0
+    batch: Any = None  # until the batcher is told that it ended
+    begun = 0.0  # by the clock `time.monotonic`
     _recovered = False
 
     def on_failure(self, exc_info: Any, send_failed_event: bool = True, return_ok: bool = False) -> None:  # noqa: FBT001, FBT002
         super().on_failure(exc_info, send_failed_event=send_failed_event, return_ok=return_ok)
         if self.batcher is None:
             return  # an unmerged task: the lease of its batch runs out
+        self.batcher.ended(self, None)
         error = exc_info.exception
         error = getattr(error, "exc", error)
         if isinstance(error, TimeLimitExceeded) and not self.batcher.is_computing(self.worker_pid):

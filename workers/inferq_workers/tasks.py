@@ -27,7 +27,7 @@ def register_tasks(app: Celery) -> None:
     """Give `app` the tasks of inferq."""
     keeper: Keeper | None = None
 
-    @app.task(name=PREDICT_TASK, bind=True, Strategy="inferq_workers.consumer:strategy", Request=BatchRequest)
+    @app.task(name=PREDICT_TASK, bind=True, Strategy="inferq_workers.intake:strategy", Request=BatchRequest)
     def predict(self: Any, model: str, job_ids: Sequence[JobId]) -> str:
         """Answer the jobs. Its own id is the batch id, so it works unmerged as well."""
         from inferq_workers import process  # noqa: PLC0415 - see above

@@ -11,56 +11,43 @@ What arrives is not trusted: each item is decoded by itself, and one that is no 
 
 from __future__ import annotations
 
-import base64
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from itertools import count
 from queue import Empty
 from time import monotonic
 from typing import Any
 
 import kombu
-import orjson
 import redis
 from kombu.transport import redis as kombu_redis
-from kombu.transport import virtual
 from kombu.utils.encoding import bytes_to_str
 
 from inferq_core.broker_url import SENTINEL_PORT
 from inferq_core.errors import MessageRejected
 from inferq_core.logging import get_logger
 from inferq_workers.aside import set_aside
+from inferq_workers.credit import QoS
+from inferq_workers.envelope import parse_item
+from inferq_workers.express import EXPRESS, ExpressLine, Poller
 
 log = get_logger(__name__)
 
-# Bytes of an item; a message of 256 jobs has 13,000. Longer ones are not parsed at all.
-MAX_ITEM_BYTES = 1 << 20
 # Items fetched at once for consumers that set no bound (replies to remote control).
 UNBOUNDED_COUNT = 1
 # Why a server refuses BLMPOP for good: it does not know it, or this user may not use it. A user who may not read the
 # lists is told so in other words; no other command would help then.
 _REFUSALS = ("unknown command", "permissions to run")
-_tags = count(1)
-
-
-class QoS(virtual.QoS):
-    """Which messages are not acknowledged yet: known to this process only."""
-
-    def restore_unacked(self) -> list[Any]:
-        """Give them all back at once. The base class asks a server that is away once for each message."""
-        self._flush()
-        self.channel.give_back(list(self._delivered.values()))
-        self._delivered.clear()
-        return []
 
 
 class Channel(kombu_redis.Channel):
-    """A channel whose consumers get many messages from one command."""
+    """A channel whose consumers get many messages from one command, and urgent ones when they have enough of others."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
+        self.express = ExpressLine(self)
         super().__init__(*args, **kwargs)
         self.QoS = QoS
+        self.handlers[EXPRESS] = self._express_read
         self._on_message: dict[str, Callable[[kombu.Message], Any]] = {}
         # What the command under way is.
         self._asked_many = False
@@ -79,53 +66,72 @@ class Channel(kombu_redis.Channel):
         return super()._basic_cancel(consumer_tag)
 
     def _brpop_start(self, timeout: float | None = None) -> None:
+        if not self.active_queues:
+            return
         self._asked_many = self.connection.takes_many
-        if not self._asked_many:
-            super()._brpop_start(timeout)
-            return
-        queues = self._queue_cycle.consume(len(self.active_queues))
-        if not queues:
-            return
-        keys = [
-            self.global_keyprefix + self._q_for_pri(queue, step) for step in self.priority_steps for queue in queues
-        ]
-        seconds = (self.brpop_timeout if timeout is None else timeout) or 0
+        room = self.qos.room(len(self.priority_steps) - 1)
+        count = UNBOUNDED_COUNT if room is None else max(1, room)
         self._in_poll = self.client.connection
         self._brpop_sent_at = monotonic()
-        self.client.connection.send_command("BLMPOP", seconds, len(keys), *keys, "RIGHT", "COUNT", self._count())
+        command = self.command(len(self.priority_steps), count, many=self._asked_many, timeout=timeout)
+        self.client.connection.send_command(*command)
 
-    def _count(self) -> int:
-        estimate = self.qos.can_consume_max_estimate()
-        return UNBOUNDED_COUNT if estimate is None else max(1, estimate)
+    def command(self, levels: int, count: int, *, many: bool, timeout: float | None = None) -> Sequence[Any]:
+        """What asks for `count` messages of the `levels` most urgent priorities; without `many` for one."""
+        queues = self._queue_cycle.consume(len(self.active_queues))
+        steps = self.priority_steps[:levels]
+        keys = [self.global_keyprefix + self._q_for_pri(queue, step) for step in steps for queue in queues]
+        seconds = (self.brpop_timeout if timeout is None else timeout) or 0
+        return ["BLMPOP", seconds, len(keys), *keys, "RIGHT", "COUNT", count] if many else ["BRPOP", *keys, seconds]
+
+    def levels_with_room(self) -> tuple[int, int]:
+        """How many levels, the most urgent first, have room, and for how many messages the last of them has."""
+        levels = count = 0
+        for level in range(len(self.priority_steps)):
+            room = self.qos.room(level)
+            if not room:
+                break
+            levels, count = level + 1, room
+        return levels, count
 
     def _brpop_read(self, **options: Any) -> bool:
         try:
-            key, items = self._read_reply(options)
-            queue = key.removeprefix(self.global_keyprefix).rsplit(self.sep, 1)[0]
-            self._queue_cycle.rotate(queue)
-            self._hand_over(queue, key, items)
-        except self.connection_errors as error:
-            if not self._closing:
-                raise
-            log.warning("reply_lost", reason=str(error))  # closing goes on
-            raise Empty from error
+            self._take_reply(self.client, options, many=self._asked_many)
         finally:
             self._in_poll = None
             # No command is under way on this connection now, which is when it may be authenticated anew.
             self._flush_brpop_reauth()
         return True
 
-    def _read_reply(self, options: dict[str, Any]) -> tuple[str, Sequence[bytes]]:
+    def _express_read(self) -> bool:
+        try:
+            self._take_reply(self.express.client, {}, many=self.express.asked_many)
+        finally:
+            self.express.answered()
+        return True
+
+    def _take_reply(self, client: Any, options: dict[str, Any], *, many: bool) -> None:
+        try:
+            key, items = self._read_reply(client, options, many=many)
+            queue, *step = key.removeprefix(self.global_keyprefix).rsplit(self.sep, 1)
+            self._queue_cycle.rotate(queue)
+            self._hand_over(queue, self.priority_steps.index(int(step[0])) if step else 0, key, items)
+        except self.connection_errors as error:
+            if not self._closing:
+                raise
+            log.warning("reply_lost", reason=str(error))  # closing goes on
+            raise Empty from error
+
+    def _read_reply(self, client: Any, options: dict[str, Any], *, many: bool) -> tuple[str, Sequence[bytes]]:
         """The list and the items that came out of it, first come first. Raises Empty when the time ran out."""
-        many = self._asked_many
         try:
             # By another name than the command's: redis-py would give the reply another shape.
-            reply = self.client.parse_response(self.client.connection, "inferq" if many else "BRPOP", **options)
+            reply = client.parse_response(client.connection, "inferq" if many else "BRPOP", **options)
         except self.connection_errors:
-            self.client.connection.disconnect()  # the next turn connects again
+            client.connection.disconnect()  # the next turn connects again
             raise
         except self.ResponseError as error:
-            self._on_refusal(error)
+            self._on_refusal(client, error, many=many)
             raise Empty from error
         if not reply:
             raise Empty
@@ -136,19 +142,19 @@ class Channel(kombu_redis.Channel):
         # kombu's client has taken its prefix off.
         return self.global_keyprefix + key, [items]
 
-    def _on_refusal(self, error: Exception) -> None:
+    def _on_refusal(self, client: Any, error: Exception, *, many: bool) -> None:
         """Use the other command if that helps; else connect again, later, as to a server that is away.
 
         What helps then is somebody else's doing: a full disk, a failover, rights that were taken away.
         """
-        if self._asked_many and any(reason in str(error) for reason in _REFUSALS):
+        if many and any(reason in str(error) for reason in _REFUSALS):
             self.connection.takes_many = False
             log.warning("fetching_one_by_one", reason=str(error), advice="Redis 7 or Valkey fetch many at once")
             return
-        self.client.connection.disconnect()
+        client.connection.disconnect()
         raise redis.ConnectionError(f"the broker gives no messages: {error}") from error
 
-    def _hand_over(self, queue: str, key: str, items: Sequence[bytes]) -> None:
+    def _hand_over(self, queue: str, level: int, key: str, items: Sequence[bytes]) -> None:
         """Give the items to the consumer, as long as it takes some; the others go back.
 
         They do when they are larger than was expected, when nobody consumes any more, and when one of them fails.
@@ -156,7 +162,7 @@ class Channel(kombu_redis.Channel):
         on_message = None if self._closing else self._on_message.get(queue)
         waiting = deque(items)
         try:
-            while waiting and on_message is not None and self.qos.can_consume():
+            while waiting and on_message is not None and self.qos.takes(level):
                 self._deliver(waiting.popleft(), queue, key, on_message)
         finally:
             self._push_back({key: list(waiting)})
@@ -179,7 +185,17 @@ class Channel(kombu_redis.Channel):
         if self._in_poll:
             with suppress(Empty):
                 self._brpop_read()
+        self._finish_express()
         self.qos.restore_unacked()
+
+    def _finish_express(self) -> None:
+        if self.express.under_way:
+            with suppress(Empty):
+                self._express_read()
+
+    def _on_connection_disconnect(self, connection: Any) -> None:
+        self.express.lost(connection)
+        super()._on_connection_disconnect(connection)
 
     def give_back(self, messages: Sequence[kombu.Message]) -> None:
         """Messages in the order in which they came, to where they came from. They count as settled then."""
@@ -230,7 +246,9 @@ class Channel(kombu_redis.Channel):
     _restore = _restore_at_beginning
 
     def close(self) -> None:
+        self._closing = True
         try:
+            self._finish_express()
             super().close()
         finally:
             if self._qos is not None:
@@ -245,6 +263,10 @@ class Transport(kombu_redis.Transport):
     Channel = Channel
     # Off for a server that refused BLMPOP.
     takes_many = True
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.cycle = Poller()
 
 
 class SentinelChannel(Channel, kombu_redis.SentinelChannel):
@@ -265,37 +287,3 @@ class SocketTransport(Transport):
     """
 
     can_parse_url = True
-
-
-def parse_item(item: bytes) -> dict[str, Any]:
-    """An item of a list as kombu's envelope. Raises MessageRejected.
-
-    Whatever kombu would trip over later is refused here; a compressed body as well, because unpacking it would be the
-    sender's choice of how much memory that takes.
-    """
-    if len(item) > MAX_ITEM_BYTES:
-        raise MessageRejected(f"it has {len(item)} bytes, a message has at most {MAX_ITEM_BYTES}")
-    try:
-        payload = orjson.loads(item)
-    except orjson.JSONDecodeError as error:
-        raise MessageRejected(f"it is not JSON: {error}") from None
-    if not isinstance(payload, dict):
-        raise MessageRejected(f"it is no message but a {type(payload).__name__}")
-    headers, properties, body = payload.get("headers"), payload.get("properties"), payload.get("body")
-    if not (headers is None or isinstance(headers, dict)) or not isinstance(properties, dict):
-        raise MessageRejected("its headers or properties are no objects")
-    if not isinstance(properties.get("delivery_info"), dict):
-        raise MessageRejected("its properties have no delivery_info")
-    if headers and headers.get("compression"):
-        raise MessageRejected("its body is compressed, which no message of this system is")
-    encoding = properties.get("body_encoding")
-    if not isinstance(body, str) or encoding not in (None, "utf-8", "base64"):
-        raise MessageRejected(f"its body is no text in utf-8 or base64 (body_encoding={str(encoding)[:80]!r})")
-    if encoding == "base64":
-        try:
-            base64.b64decode(body, validate=True)
-        except ValueError as error:
-            raise MessageRejected(f"its body is no base64: {error}") from None
-    # The sender's tag need not be the only one of its kind.
-    properties["delivery_tag"] = next(_tags)
-    return payload

@@ -7,7 +7,7 @@ highest number that was wanted within a whole stable window, so that a pause bet
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -87,11 +87,11 @@ class History:
         return max(processes for _, processes in self.wanted)
 
 
-def seconds_of_work(work: Iterable[Work], costs: Mapping[str, Cost], goal: Goal) -> float:
+def seconds_of_work(work: Iterable[Work], cost_of: Callable[[str], Cost], goal: Goal) -> float:
     """Seconds that one process would need. A batch of a model never measured counts as one process's whole wait."""
     total = 0.0
     for part in work:
-        seconds = costs.get(part.model, Cost()).seconds_for(part.rows, part.batch_rows)
+        seconds = cost_of(part.model).seconds_for(part.rows, part.batch_rows)
         total += math.ceil(part.rows / part.batch_rows) * goal.target_wait if seconds is None else seconds
     return total
 

@@ -14,6 +14,8 @@ from dataclasses import dataclass, replace
 DECAY = 0.95
 # Below this share of the mean square, row counts do not differ enough to tell a fixed part from a part per row.
 MIN_SPREAD = 1e-3
+# How far beyond the largest recent batch the line is believed.
+REACH = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +27,7 @@ class Cost:
     seconds: float = 0.0
     rows_rows: float = 0.0
     rows_seconds: float = 0.0
+    largest: float = 0.0  # rows; fades like the sums
     cold: bool = True
 
     def after(self, rows: int, seconds: float, *, cold: bool = False) -> Cost:
@@ -43,6 +46,7 @@ class Cost:
             seconds=DECAY * old.seconds + seconds,
             rows_rows=DECAY * old.rows_rows + rows * rows,
             rows_seconds=DECAY * old.rows_seconds + rows * seconds,
+            largest=max(DECAY * old.largest, rows),
             cold=cold,
         )
 
@@ -51,7 +55,7 @@ class Cost:
         if not self.weight or not self.rows:
             return None
         mean_rows, mean_seconds = self.rows / self.weight, self.seconds / self.weight
-        spread = self.rows_rows / self.weight - mean_rows**2
+        spread = self._spread
         if spread <= MIN_SPREAD * mean_rows**2:
             return 0.0, mean_seconds / mean_rows
         per_row = (self.rows_seconds / self.weight - mean_rows * mean_seconds) / spread
@@ -69,6 +73,34 @@ class Cost:
             return None
         fixed, per_row = line
         return math.ceil(rows / batch_rows) * fixed + rows * per_row
+
+    def rows_within(self, seconds: float, least: int = 1) -> int | None:
+        """Rows of a batch that takes `seconds` at the most; None before the first batch. It may be 0.
+
+        `least`: rows that a batch has in any case.
+
+        Batches of one size do not tell a fixed part from a part per row. If nearly all of the fixed part were taken
+        for a part per row, they would stay small for ever, so one that differs is asked for then: half of them, which
+        costs no more, or else one step up, which may cost twice as much once in dozens of batches.
+        """
+        line = self.line()
+        if line is None:
+            return None
+        fixed, per_row = line
+        left = max(seconds - fixed, 0.0)
+        fits = left / per_row if per_row else (math.inf if left else 0.0)
+        usual, took = self.rows / self.weight, self.seconds / self.weight
+        if self._spread <= MIN_SPREAD * usual**2 and usual / 2 <= fits < 2 * usual:
+            if usual / 2 >= least:
+                return int(usual / 2)
+            if took <= seconds:
+                return round(usual) + least
+        return int(min(fits, REACH * self.largest))
+
+    @property
+    def _spread(self) -> float:
+        """How much row counts differ: their variance."""
+        return self.rows_rows / self.weight - (self.rows / self.weight) ** 2
 
 
 @dataclass(frozen=True, slots=True)

@@ -214,7 +214,13 @@ class Registry(Protocol):
     """Models, versions, aliases."""
 
     def put_model(
-        self, name: str, *, queue: str | None = None, max_batch_rows: int | None = None, time_limit: float | None = None
+        self,
+        name: str,
+        *,
+        queue: str | None = None,
+        max_batch_rows: int | None = None,
+        time_limit: float | None = None,
+        latency_target: float | None = None,
     ) -> ModelRecord:
         """Create the model or change the settings that are given (None leaves a setting as it is).
 

@@ -228,6 +228,7 @@ class ModelSetting(StrEnum):
     QUEUE = "queue"
     MAX_BATCH_ROWS = "max_batch_rows"
     TIME_LIMIT = "time_limit"
+    LATENCY_TARGET = "latency_target"
 
 
 class Runtime(StrEnum):
@@ -253,6 +254,7 @@ class ModelRecord:
     queue: str | None
     max_batch_rows: int | None
     time_limit: float | None  # seconds a batch may take
+    latency_target: float | None  # seconds a batch shall take; None: as many rows as it may have
     created_at: float
 
 

@@ -26,26 +26,42 @@ _NUMBER = re.compile(r"[0-9]{1,9}", re.ASCII)
 
 
 def check_settings(
-    *, queue: str | None = None, max_batch_rows: int | None = None, time_limit: float | None = None
+    *,
+    queue: str | None = None,
+    max_batch_rows: int | None = None,
+    time_limit: float | None = None,
+    latency_target: float | None = None,
 ) -> None:
     """Raise RegistrationRefused for settings that no model can have."""
     if queue is not None and not QUEUE_NAME.fullmatch(queue):
         raise RegistrationRefused(f"queue {queue!r}: letters, digits, '_', '.' and '-' only, 64 at most")
     if max_batch_rows is not None and not 1 <= max_batch_rows <= MAX_INTEGER:
         raise RegistrationRefused(f"max_batch_rows={max_batch_rows}: at least 1 row, at most {MAX_INTEGER}")
-    if time_limit is not None and not 0 < time_limit <= DAY:
-        raise RegistrationRefused(f"time_limit={time_limit:g}: more than 0 seconds, at most {DAY:g}")
+    for name, seconds in (("time_limit", time_limit), ("latency_target", latency_target)):
+        if seconds is not None and not 0 < seconds <= DAY:
+            raise RegistrationRefused(f"{name}={seconds:g}: more than 0 seconds, at most {DAY:g}")
 
 
 class RegistryPart(Part):
     """See `contract.Registry`."""
 
     def put_model(
-        self, name: str, *, queue: str | None = None, max_batch_rows: int | None = None, time_limit: float | None = None
+        self,
+        name: str,
+        *,
+        queue: str | None = None,
+        max_batch_rows: int | None = None,
+        time_limit: float | None = None,
+        latency_target: float | None = None,
     ) -> ModelRecord:
-        check_settings(queue=queue, max_batch_rows=max_batch_rows, time_limit=time_limit)
-        settings = {"queue": queue, "max_batch_rows": max_batch_rows, "time_limit": time_limit}
-        given = {key: value for key, value in settings.items() if value is not None}
+        check_settings(queue=queue, max_batch_rows=max_batch_rows, time_limit=time_limit, latency_target=latency_target)
+        settings = {
+            ModelSetting.QUEUE: queue,
+            ModelSetting.MAX_BATCH_ROWS: max_batch_rows,
+            ModelSetting.TIME_LIMIT: time_limit,
+            ModelSetting.LATENCY_TARGET: latency_target,
+        }
+        given = {key.value: value for key, value in settings.items() if value is not None}
 
         def work(connection: Connection) -> ModelRecord:
             statement = _upsert(connection)(models).values(name=name, created_at=clock(), **given)
@@ -207,7 +223,7 @@ def _unknown_model(connection: Connection, name: str) -> UnknownModel:
 
 
 def _model(row: Row[Any]) -> ModelRecord:
-    return ModelRecord(row.name, row.queue, row.max_batch_rows, row.time_limit, row.created_at)
+    return ModelRecord(row.name, row.queue, row.max_batch_rows, row.time_limit, row.latency_target, row.created_at)
 
 
 def _version(row: Row[Any]) -> VersionRecord:

@@ -24,7 +24,7 @@ from sqlalchemy import (
 )
 
 # The newest migration. Revisions are numbers in order, so that "older than" can be told without alembic.
-SCHEMA_REVISION = "0004"
+SCHEMA_REVISION = "0005"
 
 metadata = MetaData(
     naming_convention={
@@ -188,6 +188,7 @@ models = Table(
     Column("queue", Text),
     Column("max_batch_rows", Integer),
     Column("time_limit", Double),
+    Column("latency_target", Double),
     Column("created_at", Double, nullable=False),
 )
 

@@ -40,6 +40,13 @@ TimeLimit = Annotated[
         help="Time that one call may take, before its process is ended; unset, INFERQ_TIME_LIMIT (300).",
     ),
 ]
+LatencyTarget = Annotated[
+    float | None,
+    typer.Option(
+        metavar="SECONDS",
+        help="Time that a batch shall take: workers put fewer rows into one that would take longer; unset, no target.",
+    ),
+]
 
 app = typer.Typer(
     cls=Group,
@@ -81,6 +88,7 @@ def register(
     queue: Queue = None,
     max_batch_rows: MaxBatchRows = None,
     time_limit: TimeLimit = None,
+    latency_target: LatencyTarget = None,
     runtime: Annotated[
         RuntimeChoice,
         typer.Option(
@@ -112,6 +120,7 @@ def register(
         queue=queue,
         max_batch_rows=max_batch_rows,
         time_limit=time_limit,
+        latency_target=latency_target,
         promote=not no_promote,
         runtime=runtime.value,
     )
@@ -220,6 +229,7 @@ def settings(
     queue: Queue = None,
     max_batch_rows: MaxBatchRows = None,
     time_limit: TimeLimit = None,
+    latency_target: LatencyTarget = None,
     default: Annotated[
         list[ModelSetting] | None,
         typer.Option(
@@ -232,7 +242,12 @@ def settings(
 
     Changes count for jobs that are submitted from then on; those that wait stay in the queue they are in.
     """
-    given = {"queue": queue, "max_batch_rows": max_batch_rows, "time_limit": time_limit}
+    given: dict[str, Any] = {
+        "queue": queue,
+        "max_batch_rows": max_batch_rows,
+        "time_limit": time_limit,
+        "latency_target": latency_target,
+    }
     for name in default or ():
         if given[name] is not None:
             raise InvalidInput(f"{name} is given as {given[name]} and as --default: give one of them")
@@ -240,7 +255,7 @@ def settings(
     with closing(open_store(defaults)) as store:
         record = store.model(model)
         if any(value is not None for value in given.values()):
-            record = store.put_model(model, queue=queue, max_batch_rows=max_batch_rows, time_limit=time_limit)
+            record = store.put_model(model, **given)
         if default:
             record = store.reset_model(model, default)
     values = {name: getattr(record, name) for name in ModelSetting}
@@ -248,7 +263,8 @@ def settings(
         print_json({"name": model, **values})
         return
     for name, value in values.items():
-        echo(f"{name:16} {value if value is not None else f'{getattr(defaults, name)} (default)'}")
+        unset = getattr(defaults, name, "none")  # not every setting has a default
+        echo(f"{name:16} {value if value is not None else f'{unset} (default)'}")
 
 
 def _described(version: VersionRecord) -> dict[str, Any]:
