@@ -17,7 +17,6 @@ from typing import Any
 import kombu
 from celery import bootsteps
 from celery.utils.imports import symbol_by_name
-from celery.worker import consumer as celery_consumer
 from celery.worker import strategy as celery_strategy
 from celery.worker.request import Request, create_request_cls
 from celery.worker.state import revoked, task_reserved
@@ -33,6 +32,7 @@ from inferq_workers.aside import set_aside
 from inferq_workers.batching import Buffer, Buffered
 from inferq_workers.board import Notice
 from inferq_workers.identity import Identity
+from inferq_workers.reconnecting import Reconnecting
 from inferq_workers.request import RECOVER_TASK, BatchRequest, measured
 from inferq_workers.tasks import PREPARE_TASK, SWEEP_TASK
 
@@ -51,7 +51,7 @@ TASKS_TAKEN = {messages.PREDICT_TASK, SWEEP_TASK, PREPARE_TASK}
 FIRST_FETCH = 16
 
 
-class SettingAside(celery_consumer.Consumer):
+class SettingAside(Reconnecting):
     """Celery's consumer, which sets aside what it cannot take instead of dropping it or ending over it."""
 
     batcher: Batcher
@@ -127,6 +127,7 @@ class Batcher(bootsteps.StartStopStep):
         self._turn_planned = False
         self._autoscaler = consumer.controller.autoscaler  # None without --autoscale
         self.stopping = False
+        self.received = 0  # messages, whatever became of them
 
     def start(self, consumer: Any) -> None:
         self._slot_asked = False
@@ -196,6 +197,7 @@ class Batcher(bootsteps.StartStopStep):
 
         Celery's default strategy gets other tasks, and ours with an ETA, of the old protocol, or revoked.
         """
+        self.received += 1
         headers = message.headers
         if headers.get("task") != messages.PREDICT_TASK or headers.get("eta") or headers.get("id") in revoked:
             return False
@@ -220,6 +222,10 @@ class Batcher(bootsteps.StartStopStep):
     def buffered_rows(self) -> dict[str, int]:
         """By model."""
         return self._buffer.rows_by_model()
+
+    def is_idle(self) -> bool:
+        """Whether a process is free and nothing waits here for one."""
+        return not self._buffer and self._consumer.controller.semaphore.value > 0
 
     def recover(self, batch_id: str, job_ids: Sequence[JobId], code: ErrorCode | None, reason: str) -> None:
         """Have a pool process take the jobs of a dead batch back; `code` None: without blame."""
