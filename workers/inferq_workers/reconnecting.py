@@ -35,7 +35,8 @@ class Reconnecting(celery_consumer.Consumer):
         try:
             super().start()
         except self.channel_errors as error:
-            log.error("broker_refused", broker=self.conninfo.as_uri(), reason=reason(error))
+            # Without a traceback: it is somebody's setting that is wrong.
+            log.error("broker_refused", broker=self.conninfo.as_uri(), reason=reason(error))  # noqa: TRY400
             raise WorkerShutdown(EXIT_REFUSED) from error
 
     def ensure_connected(self, conn: Any) -> Any:

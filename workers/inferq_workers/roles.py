@@ -73,4 +73,3 @@ def serve_flower(app: Celery, settings: Settings) -> None:
     from inferq_workers.flower.server import serve  # noqa: PLC0415 - an extra that a worker does without
 
     serve(app, settings)
-

@@ -1,4 +1,4 @@
-"""A worker that notices that it is stuck, and ends that: by a new connection first, else by making way for a new one."""
+"""A worker that notices that it is stuck: it connects anew first, and makes way for another one if that is no help."""
 
 from __future__ import annotations
 
