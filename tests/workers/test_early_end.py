@@ -36,9 +36,10 @@ def test_the_first_process_of_a_container_ends_while_it_imports(role, tmp_path):
     if reason := no_namespaces():
         pytest.skip(reason)
     (tmp_path / "sitecustomize.py").write_text(CAUSE)
+    search_path = [str(tmp_path), *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
     outer = subprocess.Popen(
         [*UNSHARE, sys.executable, "-m", "inferq_workers", role],
-        env={**os.environ, "PYTHONPATH": str(tmp_path), "INFERQ_HOME": str(tmp_path / "home")},
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(search_path), "INFERQ_HOME": str(tmp_path / "home")},
         stdout=subprocess.PIPE,
         text=True,
     )
