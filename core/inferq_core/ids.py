@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NewType, Self
 from uuid import UUID
@@ -67,6 +68,16 @@ def parse_job_id(text: str) -> JobId | None:
         return JobId(str(UUID(text)))
     except (ValueError, AttributeError, TypeError):
         return None
+
+
+def parse_job_ids(texts: Sequence[str]) -> list[JobId]:
+    """The canonical forms of those of `texts` that are UUIDs, in order. Raises TypeError when they are no sequence."""
+    try:
+        if all(map(_CANONICAL.fullmatch, texts)):
+            return [*map(JobId, texts)]
+    except TypeError:  # one of them is no text, or all are not
+        pass
+    return [job_id for job_id in map(parse_job_id, texts) if job_id is not None]
 
 
 def lowest_id(at: float) -> JobId:

@@ -15,7 +15,7 @@ from typing import Any
 import orjson
 
 from inferq_core.errors import MessageRejected
-from inferq_core.ids import JobId, new_batch_id, parse_job_id
+from inferq_core.ids import JobId, new_batch_id, parse_job_ids
 from inferq_core.settings import DAY, QUEUE_NAME
 from inferq_core.states import Priority
 from inferq_core.store.records import PendingRef
@@ -124,7 +124,7 @@ def check_call(arguments: Any) -> tuple[str, list[JobId]]:
     """The model and the ids that are the positional arguments of the task. Raises MessageRejected."""
     try:
         model, ids = arguments
-        job_ids = [job_id for job_id in map(parse_job_id, ids) if job_id is not None]
+        job_ids = parse_job_ids(ids)
     except (TypeError, ValueError) as error:
         raise MessageRejected(f"the arguments are no model and ids: {error}") from None
     if not isinstance(model, str) or not job_ids or len(job_ids) < len(ids):

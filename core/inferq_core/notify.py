@@ -9,6 +9,8 @@ from __future__ import annotations
 import threading
 import uuid
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
 
 import orjson
 import redis
@@ -31,6 +33,20 @@ RECONNECT_SECONDS = 1.0
 log = get_logger(__name__)
 
 
+@dataclass(frozen=True, slots=True)
+class Alike:
+    """Results that differ only in what `each` holds of every job: id, outputs, attempt, created_at.
+
+    A batch sends what its jobs have in common once.
+    """
+
+    common: StoredResult
+    each: Sequence[tuple[JobId, Any, int, float]]
+
+
+Reply: TypeAlias = StoredResult | Alike | JobId
+
+
 class Notifier:
     """The side of whoever ends jobs: publishes the results that clients wait for."""
 
@@ -39,7 +55,7 @@ class Notifier:
         if is_redis(broker_url):
             self._client = client_of(broker_url, connect_timeout=CONNECT_TIMEOUT, timeout=CONNECT_TIMEOUT)
 
-    def notify(self, results: Mapping[str, Sequence[StoredResult | JobId]]) -> None:
+    def notify(self, results: Mapping[str, Sequence[Reply]]) -> None:
         """Publish each client's results; a broker that is away is logged, not raised (clients poll).
 
         Of a result whose outputs are larger than MAX_CARRIED_OUTPUTS give the id. Outputs may be JSON already, as an
@@ -60,8 +76,12 @@ class Notifier:
             self._client.close()
 
 
-def encode_results(results: Sequence[StoredResult | JobId]) -> bytes:
-    return orjson.dumps(list(results))
+def encode_results(results: Sequence[Reply]) -> bytes:
+    return orjson.dumps([_alike(reply) if isinstance(reply, StoredResult) else reply for reply in results])
+
+
+def _alike(result: StoredResult) -> Alike:
+    return Alike(result, [(result.id, result.outputs, result.attempt, result.created_at)])
 
 
 def decode_results(data: bytes) -> tuple[list[StoredResult], list[str]]:
@@ -72,7 +92,11 @@ def decode_results(data: bytes) -> tuple[list[StoredResult], list[str]]:
         if isinstance(item, str):
             ids.append(item)
         else:
-            results.append(StoredResult.from_json(item))
+            common = item["common"]
+            results += [
+                StoredResult.from_json({**common, "id": id_, "outputs": outputs, "attempt": attempt, "created_at": at})
+                for id_, outputs, attempt, at in item["each"]
+            ]
     return results, ids
 
 

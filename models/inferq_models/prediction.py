@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
+from itertools import repeat
+from operator import attrgetter
+from typing import Any
 
 import orjson
 
@@ -17,6 +22,8 @@ from inferq_models.routing import route
 
 # What is kept of an exception's text, in characters.
 MAX_ERROR_TEXT = 2000
+# What decides which version answers a job, and how.
+_ASK = attrgetter("model", "version", "method", "expired")
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,21 +50,31 @@ def predict_batch(
     started = clock()
     outcomes: list[Outcome] = []
     groups: dict[tuple[str, int, Method], tuple[_Group, list[ClaimedJob]]] = {}
-    for job in jobs:
+    for same in _of_one_ask(jobs):
+        job = same[0]
         if job.expired:
-            outcomes.append(_ended(job, State.EXPIRED, ErrorCode.DEADLINE_EXCEEDED, "the deadline passed in the queue"))
+            text = "the deadline passed in the queue"
+            outcomes += [_ended(late, State.EXPIRED, ErrorCode.DEADLINE_EXCEEDED, text) for late in same]
             continue
         try:
             choice = route(job.version)
             version = catalog.version(job.model, choice.reference)
         except (UnknownVersion, UnknownModel) as error:
-            outcomes.append(_ended(job, State.FAILED, ErrorCode.UNKNOWN_VERSION, str(error)))
+            outcomes += [_ended(lost, State.FAILED, ErrorCode.UNKNOWN_VERSION, str(error)) for lost in same]
             continue
         group = _Group(version, choice.variant, job.method)
-        groups.setdefault((version.model, version.number, job.method), (group, []))[1].append(job)
+        groups.setdefault((version.model, version.number, job.method), (group, []))[1].extend(same)
     for group, members in groups.values():
         outcomes += _predict_group(group, members, catalog, lambda: clock() - started)
     return outcomes
+
+
+def _of_one_ask(jobs: Sequence[ClaimedJob]) -> Iterable[list[ClaimedJob]]:
+    """The jobs that ask for the same, together: mostly all of a batch."""
+    asks: dict[tuple[Any, ...], list[ClaimedJob]] = defaultdict(list)
+    for job in jobs:
+        asks[_ASK(job)].append(job)
+    return asks.values()
 
 
 def _predict_group(
@@ -104,18 +121,14 @@ def _isolate(
         ]
     seconds = elapsed()
     batch_rows = min(sum(job.n_rows for job in jobs), max_rows)
-    return [
-        Outcome(
-            id=job.id,
-            state=State.SUCCEEDED,
-            outputs=text,
-            version=group.version.number,
-            variant=group.variant,
-            batch_rows=batch_rows,
-            predict_seconds=seconds,
-        )
-        for job, text in zip(jobs, outputs, strict=True)
-    ]
+    succeeded = partial(
+        Outcome,
+        version=group.version.number,
+        variant=group.variant,
+        batch_rows=batch_rows,
+        predict_seconds=seconds,
+    )
+    return list(map(succeeded, [job.id for job in jobs], repeat(State.SUCCEEDED), outputs))
 
 
 def _call(model: LoadedModel, method: Method, jobs: Sequence[ClaimedJob], max_rows: int) -> list[str]:
@@ -131,6 +144,8 @@ def _call(model: LoadedModel, method: Method, jobs: Sequence[ClaimedJob], max_ro
         outputs = []
         for start in range(0, count, max_rows):
             outputs += model.call(method, rows[start : start + max_rows])
+    if count == len(jobs):
+        return [orjson.dumps([output]).decode() for output in outputs]
     texts: list[str] = []
     start = 0
     for job in jobs:

@@ -51,7 +51,9 @@ class Client:
         self._waiter = Waiter(self._store, self.settings.broker)
         self._notifier = Notifier(self.settings.broker)
         self._intake = Intake(self._store, self._publisher, self._catalog.limits)
-        self._commit: GroupCommit[NewJob, JobId] = GroupCommit(self._intake.accept, max_items=GROUP_JOBS)
+        self._commit: GroupCommit[NewJob, JobId] = GroupCommit(
+            self._intake.accept, max_items=GROUP_JOBS, max_leaders=self._store.concurrent_writers
+        )
 
     def __enter__(self) -> Self:
         return self

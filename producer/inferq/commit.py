@@ -1,8 +1,8 @@
-"""Group commit: callers that arrive while a flush is under way share the next one. No timer, no thread of its own.
+"""Group commit: callers that arrive while flushes are under way share the next one. No timer, no thread of its own.
 
-The first caller leads: it flushes what is waiting, its own item included. Whoever arrives meanwhile waits; when the
-leader is done it answers those it served and hands the lead to the first of the others. An idle system therefore adds
-no delay, and a busy one pays for one transaction per group.
+The first caller leads: it flushes what is waiting, its own item included. Whoever arrives while there are as many
+leaders as may be waits; when a leader is done it answers those it served and hands the lead to the first of the others.
+An idle system therefore adds no delay, and a busy one pays for one transaction per group.
 """
 
 from __future__ import annotations
@@ -39,14 +39,14 @@ class _Wake:
 
 
 class _Entry(Generic[Item, Answer]):
-    """One caller's item. `wake` is set when the entry has its answer, or has become the leader."""
+    """One caller's item. `wake` is set when the entry has its answer, or was `called` to lead."""
 
-    __slots__ = ("answer", "done", "error", "item", "wake")
+    __slots__ = ("answer", "called", "done", "error", "item", "wake")
 
     def __init__(self, item: Item) -> None:
         self.item = item
         self.wake = _Wake()
-        self.done = False
+        self.done = self.called = False
         self.answer: Answer | None = None
         self.error: Exception | None = None
 
@@ -60,15 +60,19 @@ class GroupCommit(Generic[Item, Answer]):
 
     `flush(items)` answers with one value per item, in order, or raises and has done nothing. When it raises
     IdempotencyConflict, which is the fault of one item, the group's items are flushed one by one, so that the others
-    go through; any other error is every member's. `flush` is never called twice at the same time.
+    go through; any other error is every member's. At most `max_leaders` calls of `flush` are under way at a time.
     """
 
-    def __init__(self, flush: Callable[[Sequence[Item]], Sequence[Answer]], *, max_items: int) -> None:
+    def __init__(
+        self, flush: Callable[[Sequence[Item]], Sequence[Answer]], *, max_items: int, max_leaders: int = 1
+    ) -> None:
         self._flush = flush
         self._max_items = max_items
+        self._max_leaders = max_leaders
         self._lock = threading.Lock()
+        # Neither in a group nor called to lead. Empty unless there are as many leaders as may be.
         self._waiting: deque[_Entry[Item, Answer]] = deque()
-        self._led = False
+        self._leaders = 0
 
     def run(self, item: Item) -> Answer:
         """Flush `item`, together with others where possible. Raises what `flush` raised for it."""
@@ -84,14 +88,14 @@ class GroupCommit(Generic[Item, Answer]):
             return []
         with self._lock:
             self._waiting.extend(entries)
-            leads, self._led = not self._led, True
+            if self._leaders < self._max_leaders:
+                self._leaders += 1
+                self._call_next()
         try:
             for entry in entries:
-                if not leads:
-                    entry.wake.wait()
-                leads = False
+                entry.wake.wait()
                 if not entry.done:
-                    self._lead()
+                    self._lead(entry)
         except BaseException:
             self._leave(entries)
             raise
@@ -100,29 +104,33 @@ class GroupCommit(Generic[Item, Answer]):
     def _leave(self, entries: Sequence[_Entry[Item, Answer]]) -> None:
         """An interrupt (Ctrl-C): the caller is gone. Its items may go out with the others, but it keeps no lead."""
         with self._lock:
-            left = [entry for entry in entries if entry in self._waiting]
-            for entry in left:
-                self._waiting.remove(entry)
-        if any(entry.wake.is_set for entry in left):  # woken and still waiting: the lead was just handed to it
-            self._hand_over()
+            for entry in entries:
+                if entry in self._waiting:
+                    self._waiting.remove(entry)
+                elif entry.called:
+                    entry.called = False
+                    self._call_next()
 
-    def _lead(self) -> None:
+    def _lead(self, entry: _Entry[Item, Answer]) -> None:
         with self._lock:
-            group = [self._waiting.popleft() for _ in range(min(self._max_items, len(self._waiting)))]
+            entry.called = False
+            others = [self._waiting.popleft() for _ in range(min(self._max_items - 1, len(self._waiting)))]
         try:
-            self._serve(group)
+            self._serve([entry, *others])
         finally:
-            unanswered = [entry for entry in group[1:] if not entry.done]  # an interrupt came in the middle
+            unanswered = [other for other in others if not other.done]  # an interrupt came in the middle
             with self._lock:
                 self._waiting.extendleft(reversed(unanswered))
-            self._hand_over()
+                self._call_next()
 
-    def _hand_over(self) -> None:
-        with self._lock:
-            if self._waiting:
-                self._waiting[0].wake.set()
-            else:
-                self._led = False
+    def _call_next(self) -> None:
+        """Have the first that waits lead in place of whoever led; the lock is held."""
+        if self._waiting:
+            entry = self._waiting.popleft()
+            entry.called = True
+            entry.wake.set()
+        else:
+            self._leaders -= 1
 
     def _serve(self, group: Sequence[_Entry[Item, Answer]]) -> None:
         try:

@@ -2,33 +2,29 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Sequence
-
-import orjson
 
 from inferq_core.broker import Publisher
 from inferq_core.errors import BrokerUnavailable
 from inferq_core.ids import BatchId, JobId
 from inferq_core.logging import get_logger
 from inferq_core.messages import describe, group
-from inferq_core.notify import MAX_CARRIED_OUTPUTS, Notifier
+from inferq_core.notify import Notifier
 from inferq_core.settings import Settings
 from inferq_core.states import ErrorCode, State
 from inferq_core.store.contract import Store
 from inferq_core.store.records import (
     Claim,
-    ClaimedJob,
     Completed,
     LogEntry,
     Outcome,
     PendingRef,
-    StoredResult,
 )
 from inferq_models.catalog import Catalog
 from inferq_models.prediction import predict_claim
 from inferq_workers.patience import waiting_for_store
 from inferq_workers.pulse import Pulse
+from inferq_workers.replies import replies
 
 log = get_logger(__name__)
 
@@ -76,7 +72,7 @@ class Executor:
             completed = waiting_for_store(lambda: self._store.complete(batch_id, outcomes, batch), patience)
         finally:
             self._pulse.hold(None)
-        self._notify(claim, outcomes, completed)
+        self._notifier.notify(replies(claim, outcomes, completed, self._worker))
         self._report(claim, outcomes, completed)
         return describe(model, len(completed.ids))
 
@@ -116,38 +112,6 @@ class Executor:
             self._publisher.publish(group(refs, self._catalog.limits, self._store.store_id))
         except BrokerUnavailable as error:
             log.warning("republish_failed", jobs=len(refs), reason=str(error))
-
-    def _notify(self, claim: Claim, outcomes: Sequence[Outcome], completed: Completed) -> None:
-        by_id = {outcome.id: outcome for outcome in outcomes}
-        replies: dict[str, list[StoredResult | JobId]] = defaultdict(list)
-        for job in claim.jobs:
-            if job.reply_to is not None and job.id in completed.ids:
-                outcome = by_id[job.id]
-                small = outcome.outputs is None or len(outcome.outputs) <= MAX_CARRIED_OUTPUTS
-                result = self._result(claim, job, outcome, completed.completed_at) if small else job.id
-                replies[job.reply_to].append(result)
-        self._notifier.notify(replies)
-
-    def _result(self, claim: Claim, job: ClaimedJob, outcome: Outcome, completed_at: float) -> StoredResult:
-        predicted = outcome.predict_seconds
-        return StoredResult(
-            id=job.id,
-            state=outcome.state,
-            model=job.model,
-            version=outcome.version,
-            variant=outcome.variant,
-            outputs=None if outcome.outputs is None else orjson.Fragment(outcome.outputs),
-            error_code=outcome.error_code,
-            error_message=outcome.error_message,
-            attempt=job.attempt,
-            batch_id=claim.batch_id,
-            batch_rows=outcome.batch_rows,
-            worker=self._worker,
-            created_at=job.created_at,
-            claimed_at=claim.claimed_at,
-            predicted_at=None if predicted is None else claim.claimed_at + predicted,
-            completed_at=completed_at,
-        )
 
     def _report(self, claim: Claim, outcomes: Sequence[Outcome], completed: Completed) -> None:
         entries = [

@@ -26,6 +26,9 @@ from inferq_core.store.upkeep import UpkeepPart
 
 __all__ = ["SqlStore", "Store", "open_store"]
 
+# While one transaction is at the server, the next is being prepared; a third finds no idle time of the interpreter.
+POSTGRESQL_WRITERS = 2
+
 
 class SqlStore(
     JobsPart,
@@ -45,6 +48,10 @@ class SqlStore(
     def __init__(self, database: Database) -> None:
         super().__init__(database)
         self._store_id: str | None = None
+
+    @property
+    def concurrent_writers(self) -> int:
+        return 1 if self._database.is_sqlite else POSTGRESQL_WRITERS
 
     @property
     def store_id(self) -> str:

@@ -18,6 +18,7 @@ from inferq_core.store.sql import (
     SEPARATOR,
     SQLITE_CLOCK,
     json_text,
+    kinds_text,
     one_of,
     read_clock,
     sqlite_cursor,
@@ -41,7 +42,7 @@ _KIND = {
     "deadline": "float8",
 }
 _COLUMNS = ", ".join(["id", "inputs", "routing_hash", *(name for name in _KIND if name != "deadline")])
-_ARRAYS = ", ".join(f"CAST(:{name} AS {kind}[])" for name, kind in _KIND.items())
+_RECORD = ", ".join(f"{name} {kind}" for name, kind in _KIND.items())
 
 # A job that is there already (the call is repeated because its commit was in doubt) is not made pending again. Ids and
 # inputs travel as one text each: a join on this side instead of escaping each for an array.
@@ -52,7 +53,7 @@ WITH moment AS MATERIALIZED (SELECT {POSTGRESQL_CLOCK} AS at), inserted AS (
     FROM unnest(CAST(string_to_array(:ids, ',') AS uuid[]), string_to_array(:inputs, :separator),
         CAST(string_to_array(:hashes, ',') AS bigint[]), CAST(string_to_array(:kinds, ',') AS int[]))
         AS one (id, inputs, routing_hash, kind)
-    JOIN unnest({_ARRAYS}) WITH ORDINALITY AS kind ({", ".join(_KIND)}, number) ON kind.number = one.kind
+    JOIN json_to_recordset(CAST(:described AS json)) AS kind (number int, {_RECORD}) ON kind.number = one.kind
     CROSS JOIN moment
     ON CONFLICT (id) DO NOTHING
     RETURNING id, model, queue, priority, n_rows, created_at, deadline_at
@@ -106,14 +107,13 @@ def _postgresql_insert(connection: Connection, new_jobs: Sequence[NewJob]) -> fl
     """When they were accepted."""
     kinds: dict[tuple[Any, ...], int] = {}
     numbers = [kinds.setdefault((*_kind(job), job.deadline), len(kinds) + 1) for job in new_jobs]
-    columns = map(list, zip(*kinds, strict=True))
     values = {
         "ids": ",".join([job.id for job in new_jobs]),
         "inputs": SEPARATOR.join([job.inputs for job in new_jobs]),
         "separator": SEPARATOR,
         "hashes": ",".join([str(job.routing_hash) for job in new_jobs]),
         "kinds": ",".join(map(str, numbers)),
-        **dict(zip(_KIND, columns, strict=True)),
+        "described": kinds_text(list(_KIND), kinds),
     }
     return float(connection.execute(_POSTGRESQL_INSERT, values).scalar_one())
 

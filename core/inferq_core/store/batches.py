@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from sqlalchemy import ColumnElement, Connection, case, literal, select, update
 
-from inferq_core.ids import BatchId, JobId, parse_job_id
+from inferq_core.ids import BatchId, JobId, parse_job_ids
 from inferq_core.states import ErrorCode, State
 from inferq_core.store import claiming, completion
 from inferq_core.store.part import REF_COLUMNS, Part, pending_ref
@@ -19,7 +19,7 @@ class BatchesPart(Part):
     """See `contract.Batches`."""
 
     def claim(self, batch_id: BatchId, job_ids: Sequence[JobId], *, worker: str, lease: float) -> Claim:
-        known = [id_ for id_ in map(parse_job_id, job_ids) if id_ is not None]
+        known = parse_job_ids(job_ids)
         return self._database.write(
             lambda connection: claiming.claim(connection, batch_id, known, worker, lease),
             durable=False,

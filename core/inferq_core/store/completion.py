@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from operator import attrgetter
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, delete, insert, select, text
@@ -10,7 +11,16 @@ from sqlalchemy import ColumnElement, Connection, delete, insert, select, text
 from inferq_core.ids import BatchId, JobId
 from inferq_core.states import ErrorCode, State
 from inferq_core.store.records import BatchLog, Completed, Outcome
-from inferq_core.store.sql import SEPARATOR, SQLITE_CLOCK, json_text, one_of, read_clock, sqlite_cursor, storable
+from inferq_core.store.sql import (
+    SEPARATOR,
+    SQLITE_CLOCK,
+    json_text,
+    kinds_text,
+    one_of,
+    read_clock,
+    sqlite_cursor,
+    storable,
+)
 from inferq_core.store.tables import batches, pending, results
 
 # What many outcomes have in common is sent once, as their kind; outputs and ids are sent as one text each.
@@ -25,10 +35,8 @@ WITH batch AS MATERIALIZED (
     SELECT one.id, one.outputs, kind.*
     FROM unnest(CAST(string_to_array(:ids, ',') AS uuid[]), string_to_array(:outputs, :separator, ''),
         CAST(string_to_array(:kinds, ',') AS int[])) AS one (id, outputs, kind)
-    JOIN unnest(CAST(:state AS text[]), CAST(:error_code AS text[]), CAST(:error_message AS text[]),
-        CAST(:version AS int[]), CAST(:variant AS text[]), CAST(:batch_rows AS int[]),
-        CAST(:predict_seconds AS double precision[])) WITH ORDINALITY
-    AS kind (state, error_code, error_message, version, variant, batch_rows, predict_seconds, number)
+    JOIN json_to_recordset(CAST(:described AS json)) AS kind (number int, state text, error_code text,
+        error_message text, version int, variant text, batch_rows int, predict_seconds double precision)
     ON kind.number = one.kind
 ), gone AS (
     DELETE FROM pending USING batch
@@ -51,7 +59,9 @@ WITH batch AS MATERIALIZED (
     FROM batch CROSS JOIN (SELECT count(*) AS n FROM written) AS done
     WHERE batches.id = batch.id AND batches.finished_at IS NULL AND done.n > 0
 )
-SELECT CAST(written.id AS text) AS id, batch.now FROM written CROSS JOIN batch
+SELECT batch.now, written.n AS n_written,
+    CASE WHEN written.n < :n_given THEN written.ids END AS ids
+FROM batch CROSS JOIN (SELECT count(*) AS n, string_agg(CAST(id AS text), ',') AS ids FROM written) AS written
 """)
 
 # SQLite has no data-modifying WITH: the same in steps, under its write lock.
@@ -76,18 +86,19 @@ WHERE id = :batch_id AND finished_at IS NULL
 def complete(connection: Connection, batch_id: BatchId, outcomes: Sequence[Outcome], log: BatchLog) -> Completed:
     """Write what the batch still holds. Raises ValueError for an outcome that is not terminal."""
     given = {outcome.id: outcome for outcome in reversed(outcomes)}
-    for outcome in given.values():
-        if not outcome.state.terminal:
-            raise ValueError(f"job {outcome.id}: {outcome.state} is no outcome, it is not terminal")
+    for state in {outcome.state for outcome in outcomes}:
+        if not state.terminal:
+            job = next(outcome.id for outcome in outcomes if outcome.state is state)
+            raise ValueError(f"job {job}: {state} is no outcome, it is not terminal")
     write = _postgresql_complete if connection.dialect.name == "postgresql" else _sqlite_complete
     ids, now = write(connection, batch_id, given, log)
     if len(ids) < len(given):
         ids |= _written_before(connection, batch_id, [given[id_] for id_ in given if id_ not in ids])
     completed_at = read_clock(connection) if now is None else now
-    return Completed(ids=frozenset(JobId(id_) for id_ in ids), completed_at=completed_at)
+    return Completed(ids=frozenset(ids), completed_at=completed_at)
 
 
-def _written_before(connection: Connection, batch_id: BatchId, outcomes: Sequence[Outcome]) -> set[str]:
+def _written_before(connection: Connection, batch_id: BatchId, outcomes: Sequence[Outcome]) -> set[JobId]:
     """Of these, the ones that this batch wrote: the call may be repeated because its commit was in doubt.
 
     Whoever ended a job of the batch in its place (a cancellation, a recovery) left another state or code.
@@ -102,11 +113,9 @@ def _written_before(connection: Connection, batch_id: BatchId, outcomes: Sequenc
 
 def _postgresql_complete(
     connection: Connection, batch_id: BatchId, given: Mapping[JobId, Outcome], log: BatchLog
-) -> tuple[set[str], float | None]:
+) -> tuple[set[JobId], float | None]:
     """The ids that were written, and when."""
-    kinds: dict[tuple[Any, ...], int] = {}
-    numbers = [kinds.setdefault(_kind(outcome), len(kinds) + 1) for outcome in given.values()]
-    columns = map(list, zip(*kinds, strict=True)) if kinds else [[] for _ in _KIND]
+    kinds, numbers = _kinds(given.values())
     parameters = {
         "batch_id": batch_id,
         "n_jobs": log.n_jobs,
@@ -116,13 +125,32 @@ def _postgresql_complete(
         "outputs": SEPARATOR.join([outcome.outputs or "" for outcome in given.values()]),
         "separator": SEPARATOR,
         "kinds": ",".join(map(str, numbers)),
-        **dict(zip(_KIND, columns, strict=True)),
+        "described": kinds_text(_KIND, kinds),
+        "n_given": len(given),
     }
-    rows = connection.execute(_POSTGRESQL_COMPLETE, parameters).all()
-    return {row.id for row in rows}, float(rows[0].now) if rows else None
+    row = connection.execute(_POSTGRESQL_COMPLETE, parameters).one_or_none()
+    if row is None:
+        return set(), None
+    ids = set(given) if row.n_written == len(given) else {JobId(id_) for id_ in (row.ids or "").split(",") if id_}
+    return ids, float(row.now)
+
+
+def _kinds(outcomes: Iterable[Outcome]) -> tuple[list[tuple[Any, ...]], list[int]]:
+    """What the outcomes have in common, each once, and for each outcome its number, from 1."""
+    kinds: dict[tuple[Any, ...], int] = {}
+    numbers: list[int] = []
+    last: tuple[Any, ...] = ()
+    for outcome in outcomes:
+        shared = _SHARED(outcome)
+        if shared != last:  # those of one predict call follow each other
+            last = shared
+            number = kinds.setdefault(_kind(outcome), len(kinds) + 1)
+        numbers.append(number)
+    return list(kinds), numbers
 
 
 _KIND = ("state", "error_code", "error_message", "version", "variant", "batch_rows", "predict_seconds")
+_SHARED = attrgetter(*_KIND)
 
 
 def _kind(outcome: Outcome) -> tuple[Any, ...]:
@@ -140,7 +168,7 @@ def _kind(outcome: Outcome) -> tuple[Any, ...]:
 
 def _sqlite_complete(
     connection: Connection, batch_id: BatchId, given: Mapping[JobId, Outcome], log: BatchLog
-) -> tuple[set[str], float | None]:
+) -> tuple[set[JobId], float | None]:
     """The ids that were written, and when."""
     with sqlite_cursor(connection) as cursor:
         batch = cursor.execute(_SQLITE_BATCH, (batch_id,)).fetchone()

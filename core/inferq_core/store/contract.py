@@ -304,6 +304,10 @@ class Store(Jobs, Batches, Upkeep, Registry, Logs, Load, Protocol):
         """Seconds since 1970 by the database's clock."""
 
     @property
+    def concurrent_writers(self) -> int:
+        """Transactions of one process that are worth having under way side by side."""
+
+    @property
     def store_id(self) -> str:
         """Made with the schema, carried by every message. Raises SchemaOutdated before `inferq db upgrade`."""
 

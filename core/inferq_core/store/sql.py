@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -73,6 +73,12 @@ def json_text(value: Any) -> str:
     """Compact JSON without NaN (which becomes null); what JSON does not know becomes its `str`."""
     options = orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_NON_STR_KEYS
     return orjson.dumps(value, default=str, option=options).decode()
+
+
+def kinds_text(names: Sequence[str], kinds: Iterable[Sequence[Any]]) -> str:
+    """JSON for `json_to_recordset`: an object per kind, with `names` and its number from 1. Cheaper than arrays."""
+    rows = [{"number": number, **dict(zip(names, kind, strict=True))} for number, kind in enumerate(kinds, 1)]
+    return json.dumps(rows, ensure_ascii=False, separators=(",", ":"))
 
 
 def strict_json_text(value: Any) -> str:
