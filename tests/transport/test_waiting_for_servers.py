@@ -74,7 +74,7 @@ def test_time_limits_are_kept_while_the_broker_is_away(system):
     job = system.client.submit("stuck", np.array([[POISON, 0.0, 0.0, 0.0]]))
     wait_for(lambda: system.states([job])[job.id] is State.RUNNING, timeout=90, what="the batch to run")
     system.broker.stop()
-    says(worker, "broker_away")
+    says(worker, "Connection to broker lost")
     says(worker, "Hard time limit")
     wait_for(lambda: system.states([job])[job.id] is State.QUEUED, timeout=60, what="the job to be taken back")
     assert "broker_back" not in worker.log.read_text()
