@@ -73,6 +73,12 @@ class Settings(BaseSettings):
     orphan_after: float = Field(
         default=10.0, gt=0, le=DAY, description="Seconds after which a queued job without a message is published again"
     )
+    stuck_after: float = Field(
+        default=30.0,
+        gt=0,
+        le=DAY,
+        description="Seconds an idle worker gets nothing of what waits before it connects anew, and then ends",
+    )
     max_solo_crashes: int = Field(default=2, ge=1, description="Deaths of a process with one job alone before it fails")
     max_attempts: int = Field(default=20, ge=1, description="Claims of one job, whatever ended them, before it fails")
     max_loaded_models: int = Field(default=16, ge=1, description="Model versions that a pool process keeps loaded")

@@ -12,7 +12,7 @@ from inferq_core.errors import InferqError
 from inferq_core.settings import Settings
 from inferq_core.store import open_store
 from inferq_core.store.contract import Store
-from inferq_monitoring.checks import broker, fleet, machine, models, store
+from inferq_monitoring.checks import broker, fetching, fleet, machine, models, store
 from inferq_monitoring.findings import Finding, fail, healthy, skipped
 
 # Seconds that a check may take; each of its own questions gives up earlier where it can.
@@ -47,6 +47,8 @@ def _examine_store(opened: Store, settings: Settings, *, broker_answers: bool) -
     if broker_answers:
         yield from within(PATIENCE, "messages", lambda: _check_messages(opened, settings))
     yield from within(PATIENCE, "workers", lambda: fleet.check_fleet(opened, settings))
+    if broker_answers:
+        yield from within(PATIENCE, "fetching", lambda: fetching.check_fetching(opened, settings))
     yield from within(PATIENCE, "models", lambda: models.check_models(opened))
     if not models.installed():
         yield skipped("artifacts", "artifacts cannot be checked here: pip install 'inferq[worker]'")

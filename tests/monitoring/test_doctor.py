@@ -25,7 +25,7 @@ from inferq_models import register
 from inferq_models.artifacts import verify
 from inferq_models.examples import diabetes
 from inferq_monitoring import doctor
-from inferq_monitoring.checks import broker, fleet, machine, models
+from inferq_monitoring.checks import broker, fetching, fleet, machine, models
 from inferq_monitoring.checks import store as store_checks
 from inferq_monitoring.findings import Level, healthy, ok
 
@@ -234,6 +234,30 @@ class TestFleet:
         backlog = [QueueBacklog("predictions", 9, 9, running, float(waited))]
         (finding,) = fleet.judge_backlog(backlog, [beat(buffered={"predictions": buffered})])
         assert (finding.level, "9 jobs" in finding.found) == (level, True)
+
+    @pytest.mark.parametrize(
+        ("depth", "waited", "running", "buffered", "level"),
+        [
+            (5, 90, 0, 0, Level.FAIL),
+            (0, 90, 0, 0, Level.OK),  # the messages are lost: the keeper's business
+            (5, 5, 0, 0, Level.OK),
+            (5, 90, 1, 0, Level.OK),
+            (5, 90, 0, 3, Level.OK),
+        ],
+    )
+    def test_messages_that_nobody_takes(self, depth, waited, running, buffered, level):
+        backlog = [QueueBacklog("predictions", 9, 9, running, float(waited))]
+        worker = beat(marks={("predictions", 3): 1000.0}, buffered={"predictions": buffered})
+        (finding,) = fetching.judge_fetching({"predictions": depth}, backlog, [worker], 1095.0)
+        assert finding.level == level
+        assert level is Level.OK or "5 messages wait" in finding.found
+        assert level is Level.OK or "published 95 s ago" in finding.found
+
+    def test_whether_messages_are_taken_in_a_real_system(self, store, client, embedded):
+        settings = Settings(broker_url=embedded)
+        store.beat(beat(), min_interval=0)
+        accepted(store)
+        assert levels(fetching.check_fetching(store, settings)) == set()
 
     def test_what_no_worker_serves_is_said_once(self):
         assert list(fleet.judge_backlog([QueueBacklog("heavy", 9, 9, 0, 1e6)], [beat()])) == []

@@ -18,3 +18,18 @@ if died:
         return os.kill(os.getpid(), signal.SIGKILL)
 
     Executor.run = die_once
+
+stuck = os.environ.get("INFERQ_TEST_STUCK")
+if stuck:
+    from inferq_workers.transport import Channel
+
+    start_fetching = Channel._brpop_start
+    first = []
+
+    def fetch_nothing(self, *arguments, **options):
+        first.append(self)
+        if stuck == "always" or self is first[0]:
+            return None
+        return start_fetching(self, *arguments, **options)
+
+    Channel._brpop_start = fetch_nothing

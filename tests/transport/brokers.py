@@ -144,10 +144,10 @@ def no_rabbitmq():
 class Line:
     """Forwards connections to a port of this machine until it is cut; with `tls`, what comes in is encrypted."""
 
-    def __init__(self, target, tls: ssl.SSLContext | None = None):
+    def __init__(self, target, tls: ssl.SSLContext | None = None, port=0):
         self._target, self._tls = target, tls
         self._ends = set()
-        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._listener = socket.create_server(("127.0.0.1", port))
         self.port = self._listener.getsockname()[1]
         threading.Thread(target=self._accept, daemon=True).start()
 

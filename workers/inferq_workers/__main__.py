@@ -2,77 +2,27 @@
 
 from __future__ import annotations
 
-import argparse
-import importlib.util
 import os
+import signal
 import sys
+from typing import Any
 
-from celery import Celery
-from celery.bin.celery import celery as celery_command
+EXIT_TERMINATED = 128 + signal.SIGTERM
 
-from inferq_core.errors import InferqError, SettingsError
-from inferq_core.policy.autoscale import Bounds
-from inferq_core.settings import Settings, load_settings
 
-EXIT_USAGE = 2
-EXIT_UNAVAILABLE = 3
+def end(number: int, _frame: Any) -> None:
+    """End as without a handler. The first process of a container cannot: to it the system's default does nothing."""
+    signal.signal(number, signal.SIG_DFL)
+    os.kill(os.getpid(), number)
+    os._exit(EXIT_TERMINATED)
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m inferq_workers")
-    roles = parser.add_subparsers(dest="role", required=True)
-    worker = roles.add_parser("worker", help="predict: one main process and a pool")
-    worker.add_argument("--name", default=None, help="node name, unique on this broker (default: worker-PID@host)")
-    worker.add_argument("--autoscale", metavar="MAX,MIN", default=None, help="follow the backlog between these bounds")
-    roles.add_parser("keeper", help="periodic work: sweep, recover, republish")
-    roles.add_parser("flower", help="web pages on queues, batches and workers")
-    arguments = parser.parse_args()
-    try:
-        settings = load_settings()
-        bounds = Bounds.parse(arguments.autoscale) if getattr(arguments, "autoscale", None) else None
-        from inferq_workers.app import MAINTENANCE_QUEUE, app  # noqa: PLC0415 - makes the app from the settings
+    # Until Celery, or Flower, has its own: nothing has begun that would have to be ended in order.
+    signal.signal(signal.SIGTERM, end)
+    from inferq_workers import roles  # noqa: PLC0415 - takes seconds, in which the handler must be there
 
-        if arguments.role == "flower":
-            serve_flower(app, settings)
-            sys.stdout.flush()
-            # All is saved. Threads of Flower's that ask a broker which is gone would be waited for without end.
-            os._exit(0)
-    except InferqError as error:
-        sys.stderr.write(f"inferq: {error}\n")
-        return EXIT_USAGE if isinstance(error, SettingsError) else EXIT_UNAVAILABLE
-    if arguments.role == "worker":
-        name = arguments.name or f"worker-{os.getpid()}"
-        options = ["-Q", ",".join(settings.served_queues), "-O", "fair"]
-        options += ["--autoscale", str(bounds)] if bounds else []
-    else:
-        name = f"keeper-{os.getpid()}"
-        options = ["-Q", MAINTENANCE_QUEUE, "--pool", "solo", "--beat"]
-    # As `app.worker_main` does, which drops the exit code.
-    celery_command.params[0].default = app
-    code = celery_command.main(
-        args=[
-            "--quiet",
-            "worker",
-            "-n",
-            f"{name}@%h",
-            "--without-gossip",
-            "--without-mingle",
-            "-l",
-            settings.log_level,
-            *options,
-        ],
-        standalone_mode=False,
-    )
-    return int(code or 0)
-
-
-def serve_flower(app: Celery, settings: Settings) -> None:
-    """Raises SettingsError, StoreError."""
-    if importlib.util.find_spec("flower") is None:
-        raise SettingsError("the pages need more than this installation has: pip install 'inferq[flower]'")
-    from inferq_workers.flower.server import serve  # noqa: PLC0415 - an extra that a worker does without
-
-    serve(app, settings)
+    return roles.main()
 
 
 if __name__ == "__main__":

@@ -18,6 +18,8 @@ from inferq_core.settings import Settings, load_settings
 from inferq_workers.consumer import Batcher
 from inferq_workers.garbage import spare_collections
 from inferq_workers.identity import identify
+from inferq_workers.patience import waiting_for_store
+from inferq_workers.stuck import StuckWatch
 from inferq_workers.tasks import PREPARE_TASK, SWEEP_TASK, register_tasks
 
 MAINTENANCE_QUEUE = "maintenance"
@@ -59,7 +61,7 @@ class WatchBeat(bootsteps.StartStopStep):
 def make_app(settings: Settings) -> Celery:
     """The Celery application for these settings. Connects to nothing."""
     url = check_url(settings.broker)
-    app = Celery("inferq", broker=kombu_url(url), set_as_current=True)
+    app = Celery("inferq", broker=kombu_url(url), set_as_current=True, events="inferq_workers.events:Events")
     app.conf.update(
         accept_content=["json"],
         beat_scheduler=KeeperScheduler,
@@ -89,6 +91,7 @@ def make_app(settings: Settings) -> Celery:
         app.conf.worker_concurrency = settings.concurrency
     app.inferq = None  # the worker's Identity, set when it starts
     app.steps["consumer"].add(Batcher)
+    app.steps["consumer"].add(StuckWatch)
     app.steps["worker"].add(WatchBeat)
     register_tasks(app)
     _connect_signals(app, settings)
@@ -118,7 +121,7 @@ def _connect_signals(app: Celery, settings: Settings) -> None:
     def on_worker_init(**_: Any) -> None:
         # Before the pool forks. Celery logs and forgets the exceptions of signal handlers, but not SystemExit.
         try:
-            app.inferq = identify(settings, list(app.amqp.queues.consume_from))
+            app.inferq = waiting_for_store(lambda: identify(settings, list(app.amqp.queues.consume_from)))
         except InferqError as error:
             sys.stderr.write(f"inferq: {error}\n")
             raise SystemExit(EXIT_UNAVAILABLE) from error

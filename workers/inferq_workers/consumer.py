@@ -58,6 +58,7 @@ class Batcher(bootsteps.StartStopStep):
         self._slot_asked = False
         self._turn_planned = False
         self.stopping = False
+        self.received = 0  # messages, whatever became of them
 
     def start(self, consumer: Any) -> None:
         self._slot_asked = False
@@ -126,6 +127,7 @@ class Batcher(bootsteps.StartStopStep):
 
         Celery's default strategy gets other tasks, and ours with an ETA, of the old protocol, or revoked.
         """
+        self.received += 1
         headers = message.headers
         if headers.get("task") != messages.PREDICT_TASK or headers.get("eta") or headers.get("id") in revoked:
             return False
@@ -155,6 +157,10 @@ class Batcher(bootsteps.StartStopStep):
     def buffered_rows(self) -> dict[str, int]:
         """By model."""
         return self._buffer.rows_by_model()
+
+    def is_idle(self) -> bool:
+        """Whether a process is free and nothing waits here for one."""
+        return not self._buffer and self._consumer.controller.semaphore.value > 0
 
     def recover(self, batch_id: str, job_ids: Sequence[JobId], code: ErrorCode | None, reason: str) -> None:
         """Have a pool process take the jobs of a dead batch back; `code` None: without blame."""

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Sequence
-from typing import TypeVar
+from collections.abc import Sequence
 
 from inferq_core.broker import Publisher
-from inferq_core.errors import BrokerUnavailable, StoreUnavailable
+from inferq_core.errors import BrokerUnavailable
 from inferq_core.ids import BatchId, JobId
 from inferq_core.logging import get_logger
 from inferq_core.messages import describe, group
@@ -24,14 +22,12 @@ from inferq_core.store.records import (
 )
 from inferq_models.catalog import Catalog
 from inferq_models.prediction import predict_claim
+from inferq_workers.patience import waiting_for_store
 from inferq_workers.pulse import Pulse
 from inferq_workers.replies import replies
 
 log = get_logger(__name__)
-Answer = TypeVar("Answer")
 
-# Seconds between tries while the store is away; doubles from the first to the second.
-RETRY_FIRST, RETRY_LAST = 0.1, 5.0
 # Failed jobs of one batch that get a log row each; the batch's own row counts all of them.
 MAX_LOGGED_FAILURES = 20
 
@@ -170,18 +166,3 @@ class Executor:
             for job_id in failed
         ]
         self._store.append(entries)
-
-
-def waiting_for_store(action: Callable[[], Answer], patience: float) -> Answer:
-    """`action()`, tried again with back-off while the store is away, for at most `patience` seconds."""
-    give_up = time.monotonic() + patience
-    delay = RETRY_FIRST
-    while True:
-        try:
-            return action()
-        except StoreUnavailable as error:
-            if time.monotonic() + delay > give_up:
-                raise
-            log.warning("store_unavailable", reason=str(error), retry_in_seconds=delay)
-            time.sleep(delay)
-            delay = min(2 * delay, RETRY_LAST)

@@ -9,7 +9,6 @@ from collections.abc import Callable
 from typing import Any
 
 import kombu
-from celery.worker import consumer as celery_consumer
 from celery.worker import strategy as celery_strategy
 
 from inferq_core import messages
@@ -17,6 +16,7 @@ from inferq_core.errors import MessageRejected
 from inferq_core.logging import get_logger
 from inferq_workers.aside import set_aside
 from inferq_workers.consumer import Batcher
+from inferq_workers.reconnecting import Reconnecting
 from inferq_workers.tasks import PREPARE_TASK, SWEEP_TASK
 
 log = get_logger(__name__)
@@ -27,7 +27,7 @@ EVENT_FLUSH_INTERVAL = 0.1
 TASKS_TAKEN = {messages.PREDICT_TASK, SWEEP_TASK, PREPARE_TASK}
 
 
-class SettingAside(celery_consumer.Consumer):
+class SettingAside(Reconnecting):
     """Celery's consumer, which sets aside what it cannot take instead of dropping it or ending over it."""
 
     batcher: Batcher
