@@ -13,6 +13,7 @@ from inferq_core.settings import Settings
 from inferq_core.signature import Signature
 from inferq_core.states import Method
 from inferq_core.store.contract import Registry
+from inferq_core.store.records import ModelRecord
 
 # Seconds for which a model's settings and the target of an alias may be out of date on this side. The worker reads the
 # truth again; what this side is for is to refuse rows that do not fit.
@@ -55,6 +56,13 @@ class Catalog:
         with self._lock:
             return self._limits[model]
 
+    def queue(self, model: str) -> str:
+        """The queue of the model now, for a job that needs no check; its limits are known then. Raises UnknownModel."""
+        record = self._store.model(model)
+        with self._lock:
+            self._limits[model] = self._limits_of(record)
+        return record.queue or self._settings.queue
+
     def forget(self) -> None:
         """Ask the store again: the registry has just changed."""
         with self._lock:
@@ -81,9 +89,11 @@ class Catalog:
             signature = Signature.from_json(version.signature)
             with self._lock:
                 self._signatures[model, version.number] = signature
-        settings = self._settings
-        limits = Limits(
-            max_batch_rows=record.max_batch_rows or settings.max_batch_rows,
-            time_limit=record.time_limit or settings.time_limit,
+        queue = record.queue or self._settings.queue
+        return Target(model=model, queue=queue, limits=self._limits_of(record), signature=signature)
+
+    def _limits_of(self, record: ModelRecord) -> Limits:
+        return Limits(
+            max_batch_rows=record.max_batch_rows or self._settings.max_batch_rows,
+            time_limit=record.time_limit or self._settings.time_limit,
         )
-        return Target(model=model, queue=record.queue or settings.queue, limits=limits, signature=signature)

@@ -109,6 +109,16 @@ class Jobs(Protocol):
     def replies(self, job_ids: Sequence[JobId]) -> Mapping[str, Sequence[StoredResult]]:
         """The results of those that are terminal, by the `reply_to` of whoever waits; the others are left out."""
 
+    def copies(self, job_ids: Sequence[JobId]) -> Sequence[NewJob]:
+        """The first of these jobs, as many as memory should hold and at least one, each as a new one to be accepted.
+
+        They have new ids and point to the old ones (`retry_of`); `accept` takes one for each old job and answers others
+        with its id. Raises UnknownJob, and JobUnfinished for a job that has not ended.
+        """
+
+    def retries(self, job_ids: Sequence[JobId]) -> Mapping[JobId, JobId]:
+        """By job: the one that retries it, of those that were retried."""
+
     def counts(self) -> Mapping[tuple[str, State], int]:
         """Number of jobs by (model, state)."""
 
