@@ -75,6 +75,12 @@ class Settings(BaseSettings):
     )
     max_solo_crashes: int = Field(default=2, ge=1, description="Deaths of a process with one job alone before it fails")
     max_attempts: int = Field(default=20, ge=1, description="Claims of one job, whatever ended them, before it fails")
+    retention_days: float | None = Field(
+        default=None,
+        gt=0,
+        le=36_500,
+        description="Days after which the keeper deletes what has ended, see docs/operations.md; default: never",
+    )
     max_loaded_models: int = Field(default=16, ge=1, description="Model versions that a pool process keeps loaded")
     flower_auth: SecretStr | None = Field(
         default=None, description="user:password of Flower's pages; default: made once, kept under `home`"

@@ -289,6 +289,19 @@ COMMANDS = {
     "db upgrade": Entry(""),
     "db check": Entry("", reads=Reads.DOCUMENT),
     "db stats": Entry("", reads=Reads.DOCUMENT),
+    "db purge": Entry(
+        "--older-than 30d",
+        {
+            "--older-than": [
+                wrong("", 2, "--older-than", "INFERQ_RETENTION_DAYS"),
+                *(
+                    wrong(f"--older-than '{text}'", 2, f"'{text}'", "30d")
+                    for text in ("", "30", "-3d", "yesterday", "3 years", "2026-01-31")
+                ),
+            ]
+        },
+        reads=Reads.DOCUMENT,
+    ),
 }
 # They end by a signal, or take long: the walk gives them what is wrong only.
 STAYING = ("demo", "up", "worker", "keeper", "flower")

@@ -15,6 +15,7 @@ from inferq_core.store.listing import ListingPart
 from inferq_core.store.load import LoadPart
 from inferq_core.store.logs import LogsPart
 from inferq_core.store.opening import open_database
+from inferq_core.store.purging import PurgingPart
 from inferq_core.store.registry import RegistryPart
 from inferq_core.store.retrying import RetryingPart
 from inferq_core.store.scaling import ScalingPart
@@ -34,6 +35,7 @@ class SqlStore(
     FeedbackPart,
     BatchesPart,
     UpkeepPart,
+    PurgingPart,
     RegistryPart,
     LogsPart,
     LoadPart,

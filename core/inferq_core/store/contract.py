@@ -219,6 +219,17 @@ class Upkeep(Protocol):
     def prepare_partitions(self) -> None:
         """PostgreSQL: make the partitions of the coming weeks. SQLite: nothing."""
 
+    def purge(self, *, before: float) -> Iterator[Mapping[str, int]]:
+        """Delete what ended before `before` (seconds since 1970); by table: rows deleted, after each transaction.
+
+        Finished jobs with their results, feedback and idempotency keys; finished batches, logs, scaling decisions,
+        workers not seen since (nor for a week). Unfinished jobs stay. An id of a purged job is unknown. Short
+        transactions, which block nobody; whoever stops in the middle may go on later, and several may run at once.
+        """
+
+    def purgeable(self, *, before: float) -> Mapping[str, int]:
+        """By table: rows that `purge` would delete now. Reads them all."""
+
 
 class Registry(Protocol):
     """Models, versions, aliases."""
