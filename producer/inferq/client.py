@@ -259,7 +259,7 @@ class Client:
     def _prepare(self, model: str, rows: Any, options: SubmitOptions) -> NewJob:
         """The job, checked. Raises UnknownModel, UnknownVersion, InvalidInput."""
         target = self._target(model, options)
-        job = self._job(target, target.signature.check(rows, max_rows=self.settings.max_rows_per_job), options)
+        job = self._job(target, self._checked(target, rows), options)
         if options.idempotency_key is None:
             self._waiter.expect(job.id)
         return job
@@ -293,13 +293,19 @@ class Client:
             target = self._target(model, options)
             checked = target.signature.check_each(block)
             for place, item in enumerate(block):
-                rows = self._check(target, item, first + place) if checked is None else checked[place]
+                rows = self._check(target, item if checked is None else checked[place], first + place)
                 yield self._job(target, rows, options)
             first += len(block)
 
+    def _checked(self, target: Target, rows: Any) -> CheckedRows:
+        """The rows, or those that were checked before, within what one job may hold."""
+        known = isinstance(rows, CheckedRows)
+        checked: CheckedRows = rows if known else target.signature.check(rows, max_rows=self.settings.max_rows_per_job)
+        return checked.within(self.settings.max_job_bytes)
+
     def _check(self, target: Target, item: Any, position: int) -> CheckedRows:
         try:
-            return target.signature.check(item, max_rows=self.settings.max_rows_per_job)
+            return self._checked(target, item)
         except InvalidInput as error:
             raise InvalidInput(f"item {position}: {error}") from error
 
