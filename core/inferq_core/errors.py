@@ -3,9 +3,10 @@
 InferqError
 ├── InvalidInput            rows or options that the model cannot take
 ├── IdempotencyConflict     the key was used before with another payload
-├── UnknownJob              an id that was never issued
+├── UnknownJob              an id that was never issued, or is of a purged job
 ├── UnknownModel            no model of that name
 ├── UnknownVersion          the model has no such version or alias
+├── JobUnfinished           a job that has to end first
 ├── JobFailed               `Job.result()` of a job that ended without a result
 ├── WaitTimeout             the wait ended before the job did
 ├── ArtifactRejected        an artifact that must not, or cannot, be loaded
@@ -43,7 +44,7 @@ class IdempotencyConflict(InferqError):
 
 
 class UnknownJob(InferqError, LookupError):
-    """No job was ever issued with this id in this store. Check the id and INFERQ_STORE_URL."""
+    """No job has this id in this store: it was never issued, or the job was purged. Check it and INFERQ_STORE_URL."""
 
 
 class UnknownModel(InferqError, LookupError):
@@ -62,6 +63,10 @@ class JobFailed(InferqError):
         self.job_id = job_id
         self.code = code
         self.message = message
+
+
+class JobUnfinished(InferqError):
+    """Only a job that has ended is retried. Wait for it, or cancel it."""
 
 
 class WaitTimeout(InferqError, TimeoutError):

@@ -35,6 +35,16 @@ class CheckedRows:
     n_rows: int
     json: str
 
+    def within(self, max_bytes: int) -> CheckedRows:
+        """Itself. Raises InvalidInput when its text has more bytes (UTF-8)."""
+        size = len(self.json) if self.json.isascii() else len(self.json.encode())
+        if size > max_bytes:
+            raise InvalidInput(
+                f"the rows of one job have {size:,} bytes as JSON, at most {max_bytes:,} are taken "
+                "(INFERQ_MAX_JOB_BYTES): submit several jobs"
+            )
+        return self
+
 
 def check_rows(layout: Layout, columns: Sequence[Column], rows: Any, *, max_rows: int | None = None) -> CheckedRows:
     """See `Signature.check`, whose work this is."""
@@ -43,7 +53,9 @@ def check_rows(layout: Layout, columns: Sequence[Column], rows: Any, *, max_rows
     if n_rows == 0:
         raise InvalidInput("no rows: expected at least one row, got an empty input")
     if max_rows is not None and n_rows > max_rows:
-        raise InvalidInput(f"{n_rows} rows in one job, at most {max_rows} are taken: submit several jobs")
+        raise InvalidInput(
+            f"{n_rows} rows in one job, at most {max_rows} are taken (INFERQ_MAX_ROWS_PER_JOB): submit several jobs"
+        )
     if layout is Layout.MATRIX or all(column.is_float for column in columns):
         matrix = _as_numbers(table)
         if matrix is not None:

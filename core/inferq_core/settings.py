@@ -62,6 +62,9 @@ class Settings(BaseSettings):
         default=10.0, gt=0, description="Seconds for which fewer processes must be enough before some are ended"
     )
     max_rows_per_job: int = Field(default=10_000, ge=1, description="Rows that one job may have")
+    max_job_bytes: int = Field(
+        default=16 * 1024 * 1024, ge=1, description="Bytes that the rows of one job may have, as JSON"
+    )
     max_batch_rows: int = Field(default=256, ge=1, description="Rows of a batch, for models that set none")
     time_limit: float = Field(
         default=300.0, gt=0, le=DAY, description="Seconds a batch may take, for models that set none"
@@ -81,7 +84,18 @@ class Settings(BaseSettings):
     )
     max_solo_crashes: int = Field(default=2, ge=1, description="Deaths of a process with one job alone before it fails")
     max_attempts: int = Field(default=20, ge=1, description="Claims of one job, whatever ended them, before it fails")
+    retention_days: float | None = Field(
+        default=None,
+        gt=0,
+        le=36_500,
+        description="Days after which the keeper deletes what has ended, see docs/operations.md; default: never",
+    )
     max_loaded_models: int = Field(default=16, ge=1, description="Model versions that a pool process keeps loaded")
+    memory_limit_mib: int | None = Field(
+        default=None,
+        ge=1,
+        description="MiB of memory that a pool process may take, see docs/operations.md; default: any",
+    )
     flower_auth: SecretStr | None = Field(
         default=None, description="user:password of Flower's pages; default: made once, kept under `home`"
     )

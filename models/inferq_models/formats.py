@@ -91,6 +91,8 @@ def open_artifact(data: bytes, kind: Format, approved: Sequence[str], *, trust_p
         except UntrustedTypesFoundException:
             names = ", ".join(unapproved_types(data, approved))
             raise ArtifactRejected(f"the artifact holds types that nobody approved: {names}") from None
+        except MemoryError:
+            raise  # the artifact is in order, and this process full
         except Exception as error:
             version = _written_by(caught)
             raise ArtifactRejected(

@@ -108,12 +108,16 @@ def _isolate(
     group: _Group, jobs: Sequence[ClaimedJob], model: LoadedModel, max_rows: int, elapsed: Callable[[], float]
 ) -> list[Outcome]:
     """Predict together; when that raises, halve until the job that cannot be predicted stands alone."""
+    failure: Outcome | None = None
     try:
         outputs = _call(model, group.method, jobs, max_rows)
     except Exception as error:  # noqa: BLE001 - a model is foreign code: whatever it raises is its job's failure
+        code = ErrorCode.INVALID_INPUT if isinstance(error, InvalidInput) else ErrorCode.MODEL_ERROR
+        failure = _ended(jobs[0], State.FAILED, code, _told(error), group)
+    # Out here the error, and what the frames of the failed call held, are gone: the halves may need that memory.
+    if failure is not None:
         if len(jobs) == 1:
-            code = ErrorCode.INVALID_INPUT if isinstance(error, InvalidInput) else ErrorCode.MODEL_ERROR
-            return [_ended(jobs[0], State.FAILED, code, f"{type(error).__name__}: {error}", group)]
+            return [failure]
         half = len(jobs) // 2
         return [
             *_isolate(group, jobs[:half], model, max_rows, elapsed),
@@ -129,6 +133,12 @@ def _isolate(
         predict_seconds=seconds,
     )
     return list(map(succeeded, [job.id for job in jobs], repeat(State.SUCCEEDED), outputs))
+
+
+def _told(error: Exception) -> str:
+    if isinstance(error, MemoryError):
+        return f"MemoryError: {str(error) or 'the job needs more memory than its process may take'}"
+    return f"{type(error).__name__}: {error}"
 
 
 def _call(model: LoadedModel, method: Method, jobs: Sequence[ClaimedJob], max_rows: int) -> list[str]:

@@ -125,6 +125,15 @@ class AsyncClient:
     state = _verb(Client.state)
     cancel = _verb(Client.cancel)
     cancel_many = _verb(Client.cancel_many)
+
+    async def retry(self, job_id: str | Handle) -> AsyncJob:
+        """`Client.retry`: run a job that has ended once more, as a new job."""
+        return (await self.retry_many([job_id]))[0]
+
+    async def retry_many(self, jobs: Iterable[str | Handle]) -> list[AsyncJob]:
+        """`Client.retry_many`: the new jobs, in order."""
+        return [AsyncJob(self, job.id) for job in await self._in_thread(Client.retry_many, list(jobs))]
+
     feedback = _verb(Client.feedback)
     feedback_many = _verb(Client.feedback_many)
 

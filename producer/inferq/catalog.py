@@ -55,6 +55,13 @@ class Catalog:
         with self._lock:
             return self._limits[model]
 
+    def queue(self, model: str) -> str:
+        """The queue of the model now, for a job that needs no check; its limits are known then. Raises UnknownModel."""
+        record = self._store.model(model)
+        with self._lock:
+            self._limits[model] = Limits.of(record, self._settings)
+        return record.queue or self._settings.queue
+
     def forget(self) -> None:
         """Ask the store again: the registry has just changed."""
         with self._lock:
@@ -81,9 +88,5 @@ class Catalog:
             signature = Signature.from_json(version.signature)
             with self._lock:
                 self._signatures[model, version.number] = signature
-        return Target(
-            model=model,
-            queue=record.queue or self._settings.queue,
-            limits=Limits.of(record, self._settings),
-            signature=signature,
-        )
+        queue = record.queue or self._settings.queue
+        return Target(model=model, queue=queue, limits=Limits.of(record, self._settings), signature=signature)

@@ -13,9 +13,10 @@ from inferq.commit import GroupCommit
 from inferq.intake import Doorbell, Intake
 from inferq.job import Handle, Job, Result, id_of, result_of
 from inferq.options import ManyOptions, SubmitOptions, check_options, payload_digest
+from inferq.retrying import Retrier
 from inferq.waiting import POLL_WINDOW, Waiter
 from inferq_core.broker import Publisher
-from inferq_core.errors import InvalidInput, SettingsError, UnknownJob, WaitTimeout
+from inferq_core.errors import InvalidInput, SettingsError, WaitTimeout
 from inferq_core.ids import JobId, new_job_id, routing_hash
 from inferq_core.notify import Notifier
 from inferq_core.settings import Settings, load_settings
@@ -23,7 +24,9 @@ from inferq_core.signature import CheckedRows
 from inferq_core.states import Method, Priority, State
 from inferq_core.store import open_store
 from inferq_core.store.contract import Store
+from inferq_core.store.jobs import unknown_job
 from inferq_core.store.records import NewJob, StoredResult
+from inferq_core.store.retrying import unfinished
 
 # Jobs of concurrent submits that share one transaction.
 GROUP_JOBS = 500
@@ -51,6 +54,7 @@ class Client:
         self._waiter = Waiter(self._store, self.settings.broker)
         self._notifier = Notifier(self.settings.broker)
         self._intake = Intake(self._store, self._publisher, self._catalog.limits)
+        self._retrier = Retrier(self._store, self._catalog, self._intake, lambda: self._waiter.reply_to)
         self._commit: GroupCommit[NewJob, JobId] = GroupCommit(
             self._intake.accept, max_items=GROUP_JOBS, max_leaders=self._store.concurrent_writers
         )
@@ -179,6 +183,23 @@ class Client:
         self._notifier.notify(self._store.replies([job_id for job_id, state in before.items() if not state.terminal]))
         return before
 
+    def retry(self, job_id: str | Handle) -> Job:
+        """Run a job that has ended once more: a new job of the same rows and options that points back to it.
+
+        The old job stays as it is. A job is retried once: asked again, this answers with the same new job, whatever
+        became of it (retry that one when it failed, too). Raises JobUnfinished while the job is queued or running, and
+        UnknownJob for an id never issued.
+        """
+        return self.retry_many([job_id])[0]
+
+    def retry_many(self, jobs: Iterable[str | Handle]) -> list[Job]:
+        """`retry` for many jobs: the new ones, in order. What raises does so before the first is retried."""
+        ids = [id_of(job) for job in jobs]
+        for job_id, state in self._states(ids).items():
+            if not state.terminal:
+                raise unfinished(job_id, state)
+        return [Job(self, retried.new) for some in self._retrier.retry(ids) for retried in some]
+
     def feedback(self, job_id: str | Handle, actual: Any) -> None:
         """Post the ground truth of a job: one value for a job of one row, else one per row. The last one counts.
 
@@ -204,14 +225,19 @@ class Client:
     def _known(self, jobs: Iterable[Handle | str]) -> list[JobId]:
         """Their ids, each once. Raises UnknownJob."""
         ids = list(dict.fromkeys(map(id_of, jobs)))
-        foreign = [job_id for job_id in ids if not self._waiter.is_expected(job_id)]
-        for start in range(0, len(foreign), POLL_WINDOW):
-            window = foreign[start : start + POLL_WINDOW]
-            states = self._store.states(window)
+        self._states([job_id for job_id in ids if not self._waiter.is_expected(job_id)])
+        return ids
+
+    def _states(self, ids: Sequence[JobId]) -> dict[JobId, State]:
+        """The states of all of them. Raises UnknownJob."""
+        states: dict[JobId, State] = {}
+        for start in range(0, len(ids), POLL_WINDOW):
+            window = ids[start : start + POLL_WINDOW]
+            states.update(self._store.states(window))
             for job_id in window:
                 if job_id not in states:
-                    raise UnknownJob(f"no job was ever issued with the id {job_id} in this store")
-        return ids
+                    raise unknown_job(job_id)
+        return states
 
     def _submit_each(self, requests: Sequence[Request]) -> list[JobId | Exception]:
         """Several callers' `submit` at once: for each its job's id, or what was raised for it alone."""
@@ -235,7 +261,7 @@ class Client:
     def _prepare(self, model: str, rows: Any, options: SubmitOptions) -> NewJob:
         """The job, checked. Raises UnknownModel, UnknownVersion, InvalidInput."""
         target = self._target(model, options)
-        job = self._job(target, target.signature.check(rows, max_rows=self.settings.max_rows_per_job), options)
+        job = self._job(target, self._checked(target, rows), options)
         if options.idempotency_key is None:
             self._waiter.expect(job.id)
         return job
@@ -269,13 +295,19 @@ class Client:
             target = self._target(model, options)
             checked = target.signature.check_each(block)
             for place, item in enumerate(block):
-                rows = self._check(target, item, first + place) if checked is None else checked[place]
+                rows = self._check(target, item if checked is None else checked[place], first + place)
                 yield self._job(target, rows, options)
             first += len(block)
 
+    def _checked(self, target: Target, rows: Any) -> CheckedRows:
+        """The rows, or those that were checked before, within what one job may hold."""
+        known = isinstance(rows, CheckedRows)
+        checked: CheckedRows = rows if known else target.signature.check(rows, max_rows=self.settings.max_rows_per_job)
+        return checked.within(self.settings.max_job_bytes)
+
     def _check(self, target: Target, item: Any, position: int) -> CheckedRows:
         try:
-            return target.signature.check(item, max_rows=self.settings.max_rows_per_job)
+            return self._checked(target, item)
         except InvalidInput as error:
             raise InvalidInput(f"item {position}: {error}") from error
 

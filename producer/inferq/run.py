@@ -67,6 +67,7 @@ class Run:
         self.request = request
         self._store = store
         self._max_rows = settings.max_rows_per_job
+        self._max_bytes = settings.max_job_bytes
         self._publisher = Publisher(settings.broker)
         self._catalog = Catalog(store, settings)
         self._intake = Intake(store, self._publisher, self._catalog.limits)
@@ -117,13 +118,12 @@ class Run:
     def check(self, rows: Sequence[Any] | NDArray[Any]) -> list[CheckedRows]:
         """The rows as they are stored, a job each. Raises RefusedRow, UnknownModel, UnknownVersion."""
         signature = self._target().signature
-        checked = signature.check_each(rows)
-        if checked is not None:
-            return checked
+        together = signature.check_each(rows)
         checked = []
         for index, row in enumerate(rows):
             try:
-                checked.append(signature.check(row, max_rows=self._max_rows))
+                one = signature.check(row, max_rows=self._max_rows) if together is None else together[index]
+                checked.append(one.within(self._max_bytes))
             except InvalidInput as error:
                 raise RefusedRow(index, str(error)) from error
         return checked

@@ -367,3 +367,14 @@ class TestTrouble:
         ended = run("submit", "sums", "--row", "[1, 2]", *option)
         assert ended.code == 2
         assert f"{option[0]} goes with --file" in ended.err
+
+
+def test_a_row_of_too_many_bytes_is_named_by_its_line(run, store, tmp_path, monkeypatch):
+    monkeypatch.setenv("INFERQ_MAX_JOB_BYTES", "20")
+    path = tmp_path / "rows.csv"
+    path.write_text("1,2\n3,4\n0.123456789,0.123456789\n")
+    ended = run("submit", "sums", "--file", path)
+    assert (ended.code, ended.out) == (2, "")
+    assert "line 3" in ended.err
+    assert "INFERQ_MAX_JOB_BYTES" in ended.err
+    assert store.counts() == {}

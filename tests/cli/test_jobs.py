@@ -233,3 +233,27 @@ def test_since_when_it_cannot_be_told(text):
 )
 def test_durations_are_for_people(seconds, text):
     assert duration(seconds) == text
+
+
+class TestPurge:
+    def test_what_is_old_and_has_ended(self, run, submitted, end_job, store):
+        ended, queued = submitted(2)
+        end_job(ended)
+        planned = json.loads(run("db", "purge", "--older-than", "0s", "--dry-run", "--json").out)
+        assert (planned["rows"]["jobs"], planned["dry_run"]) == (1, True)
+        assert store.states([ended, queued]).keys() == {ended, queued}
+        assert run("db", "purge", "--older-than", "1h").out.startswith("nothing ended before 2")
+        rows = dict(line.split() for line in run("db", "purge", "--older-than", "0s").out.splitlines()[1:])
+        assert (rows["jobs"], rows["results"], rows["batches"]) == ("1", "1", "1")
+        assert store.states([ended, queued]).keys() == {queued}
+        assert run("result", ended).code == 4
+        assert run("db", "purge", "--older-than", "0s").code == 0
+
+    def test_as_long_as_the_setting_says(self, run, submitted, end_job, store, monkeypatch):
+        monkeypatch.setenv("INFERQ_RETENTION_DAYS", "1e-12")
+        (ended,) = submitted(1)
+        end_job(ended)
+        assert json.loads(run("db", "purge", "--json").out)["rows"]["jobs"] == 1
+
+    def test_an_age_of_all_times(self, run, home):
+        assert run("db", "purge", "--older-than", f"{'9' * 40}w").code == 0

@@ -184,6 +184,30 @@ COMMANDS = {
     ),
     "jobs show": Entry("{queued}", {"ID": job("")}, reads=Reads.DOCUMENT),
     "jobs cancel": Entry("{queued}", {"ID": [*job(""), *job("{queued}")]}, reads=Reads.LINES),
+    "jobs retry": Entry(
+        "--state failed",
+        {
+            "ID": [
+                *job(""),
+                wrong("{queued}", 5, "{queued}", "still queued"),
+                wrong("", 2, "ids", "--state"),
+                wrong("{queued} --state failed", 2, "ids", "--state"),
+            ],
+            "--state": [
+                wrong("--state lost", 2, "'lost'", "cancelled"),
+                wrong("--state queued", 2, "queued", "failed, expired"),
+            ],
+            "--code": [
+                wrong("--state failed --code bad_luck", 2, "'bad_luck'", "worker_lost"),
+                wrong("{queued} --code worker_lost", 2, "--code", "--state"),
+            ],
+            "--model": model("--state failed --model"),
+            "--since": [
+                wrong(f"--state failed --since '{text}'", 2, f"'{text}'", "2h") for text in ("yesterday", "", "-3h")
+            ],
+        },
+        reads=Reads.LINES,
+    ),
     "logs": Entry(
         "",
         {
@@ -270,6 +294,19 @@ COMMANDS = {
     "db upgrade": Entry(""),
     "db check": Entry("", reads=Reads.DOCUMENT),
     "db stats": Entry("", reads=Reads.DOCUMENT),
+    "db purge": Entry(
+        "--older-than 30d",
+        {
+            "--older-than": [
+                wrong("", 2, "--older-than", "INFERQ_RETENTION_DAYS"),
+                *(
+                    wrong(f"--older-than '{text}'", 2, f"'{text}'", "30d")
+                    for text in ("", "30", "-3d", "yesterday", "3 years", "2026-01-31")
+                ),
+            ]
+        },
+        reads=Reads.DOCUMENT,
+    ),
 }
 # They end by a signal, or take long: the walk gives them what is wrong only.
 STAYING = ("demo", "up", "worker", "keeper", "flower")

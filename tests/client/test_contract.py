@@ -20,6 +20,7 @@ from inferq import (
     IdempotencyConflict,
     InvalidInput,
     JobFailed,
+    JobUnfinished,
     State,
     UnknownJob,
     UnknownModel,
@@ -281,3 +282,26 @@ def test_what_has_ended_cannot_be_taken_back(client):
     assert job.state() is State.SUCCEEDED
     with pytest.raises(UnknownJob):
         client.cancel(new_job_id())
+
+
+def test_what_has_ended_is_run_once_more(client):
+    job = client.submit("coasts", {"city": "Atlantis"}, metadata={"order": 7})
+    with pytest.raises(JobFailed):
+        job.result(timeout=PATIENCE)
+    again = client.retry(job)
+    assert again != job
+    assert client.result(again.id, timeout=PATIENCE).error_code is ErrorCode.MODEL_ERROR
+    assert client.retry(job.id) == again
+    assert client.retry_many([again, job])[1] == again
+    assert job.state() is State.FAILED
+
+
+def test_what_has_not_ended_is_not_run_once_more(sides):
+    ended, queued = sides.idle.submit("idle", ROW), sides.idle.submit("idle", ROW)
+    ended.cancel()
+    with pytest.raises(JobUnfinished, match=f"{queued.id} is still queued"):
+        sides.idle.retry_many([ended, queued])
+    with pytest.raises(UnknownJob):
+        sides.idle.retry_many([ended, new_job_id()])
+    assert sides.idle.retry(ended).state() is State.QUEUED
+    assert sides.idle.retry_many([]) == []

@@ -186,3 +186,37 @@ def test_settings_and_single_ones_do_not_mix(tmp_path, installation):
 def assert_nothing_happened(installation):
     assert installation.store.counts() == {}
     assert installation.depth() == 0
+
+
+class TestHowMuchAJobMayHold:
+    """[1.0,2.0,3.0,4.0] in brackets: 19 bytes for a row, 37 for two."""
+
+    @pytest.fixture
+    def client(self, installation):
+        settings = installation.settings.model_copy(update={"max_job_bytes": 30, "max_rows_per_job": 2})
+        with Client(settings, store=installation.store) as client:
+            yield client
+
+    def test_rows_within_the_bounds_are_taken(self, client):
+        assert client.submit("sums", ROW).state() is State.QUEUED
+
+    @pytest.mark.parametrize(
+        ("rows", "words"),
+        [([ROW, ROW], r"37 bytes .* 30 .*INFERQ_MAX_JOB_BYTES"), ([ROW] * 3, r"3 rows .* 2 .*INFERQ_MAX_ROWS_PER_JOB")],
+    )
+    def test_others_are_refused_naming_value_and_bound(self, installation, client, rows, words):
+        with pytest.raises(InvalidInput, match=words):
+            client.submit("sums", rows)
+        with pytest.raises(InvalidInput, match=rf"item 1: .*{words}"):
+            client.submit_many("sums", [ROW, rows])
+        with pytest.raises(InvalidInput, match=rf"item 1: .*{words}"):
+            list(client.submit_stream("sums", iter([ROW, rows])))
+        assert installation.store.counts() == {}
+
+    def test_long_numbers_count_by_their_digits(self, client):
+        with pytest.raises(InvalidInput, match=r"item 1: .*bytes"):
+            client.submit_many("sums", np.array([ROW, [1 / 3] * 4]))
+
+    def test_texts_count_by_their_bytes(self, client):
+        with pytest.raises(InvalidInput, match="bytes"):
+            client.submit("people", {"age": 1, "city": "ü" * 10})

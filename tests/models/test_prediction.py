@@ -1,5 +1,6 @@
 """From claimed jobs to outcomes, without a store or a broker."""
 
+import weakref
 from contextlib import nullcontext
 from types import SimpleNamespace
 
@@ -124,3 +125,34 @@ def test_versions_are_called_apart_and_fail_apart(models):
     outcomes = outcomes_of(jobs, models)
     assert answers(outcomes) == [[2.0], [4.0], ErrorCode.UNKNOWN_VERSION, ErrorCode.ARTIFACT_REJECTED]
     assert [outcome.version for outcome in outcomes] == [1, 2, None, 13]
+
+
+def test_what_a_failed_call_held_is_let_go_before_the_halves_are_tried(models):
+    class Hoard:
+        """Stands for most of a process's memory."""
+
+    held = []
+
+    def call(method, rows):
+        assert all(earlier() is None for earlier in held)
+        hoard = Hoard()
+        held.append(weakref.ref(hoard))
+        if len(rows) > 1:
+            raise MemoryError
+        return [0.0]
+
+    models.model.call = call
+    outcomes = predict_batch([job([float(number)]) for number in range(4)], models)
+    assert [outcome.error_message for outcome in outcomes] == [None] * 4
+
+
+def test_an_error_without_words_is_told_in_words(models):
+    def call(method, rows):
+        raise MemoryError
+
+    models.model.call = call
+    (outcome,) = predict_batch([job([1.0])], models)
+    assert (outcome.error_code, outcome.error_message) == (
+        ErrorCode.MODEL_ERROR,
+        "MemoryError: the job needs more memory than its process may take",
+    )

@@ -41,6 +41,17 @@ class Raiser(Base):
         return super().predict(X)
 
 
+class Eater(Base):
+    """Takes 8 MiB for every row while it predicts, and more than any limit when a row starts with the poison."""
+
+    def predict(self, X):
+        if os.environ.get("INFERQ_TEST_WORKER"):
+            sizes = np.where(np.asarray(X)[:, 0] == POISON, 1 << 16, 8)
+            eaten = [bytearray(int(size) << 20) for size in sizes]
+            del eaten
+        return super().predict(X)
+
+
 class Slow(Base):
     """Takes its time in a worker: seconds per call."""
 

@@ -20,6 +20,7 @@ from inferq_workers.garbage import spare_collections
 from inferq_workers.identity import identify
 from inferq_workers.patience import waiting_for_store
 from inferq_workers.stuck import StuckWatch
+from inferq_workers.memory import renewal_kib, require_room
 from inferq_workers.tasks import PREPARE_TASK, SWEEP_TASK, register_tasks
 
 MAINTENANCE_QUEUE = "maintenance"
@@ -32,6 +33,7 @@ WORKER_LOST_WAIT = 0.5
 PROCESS_ALIVE_TIMEOUT = 120.0
 PREPARE_INTERVAL = 3600.0
 WATCH_BEAT_INTERVAL = 1.0
+EXIT_USAGE = 2
 EXIT_UNAVAILABLE = 3
 
 log = get_logger(__name__)
@@ -89,6 +91,8 @@ def make_app(settings: Settings) -> Celery:
     )
     if settings.concurrency:
         app.conf.worker_concurrency = settings.concurrency
+    if settings.memory_limit_mib is not None:
+        app.conf.worker_max_memory_per_child = renewal_kib(settings.memory_limit_mib)
     app.inferq = None  # the worker's Identity, set when it starts
     app.steps["consumer"].add(Batcher)
     app.steps["consumer"].add(StuckWatch)
@@ -131,6 +135,8 @@ def _connect_signals(app: Celery, settings: Settings) -> None:
             # start without.
             import inferq_workers.process  # noqa: F401, PLC0415
 
+            _require_room(settings)
+
     def on_process_begin(**_: Any) -> None:
         if _predicts(app):
             from inferq_workers import process  # noqa: PLC0415
@@ -151,6 +157,16 @@ def _connect_signals(app: Celery, settings: Settings) -> None:
     signals.worker_init.connect(on_worker_init, weak=False)
     signals.worker_process_init.connect(on_process_begin, weak=False)
     signals.worker_process_shutdown.connect(on_process_end, weak=False)
+
+
+def _require_room(settings: Settings) -> None:
+    if settings.memory_limit_mib is None:
+        return
+    try:
+        require_room(settings.memory_limit_mib)
+    except InferqError as error:
+        sys.stderr.write(f"inferq: {error}\n")
+        raise SystemExit(EXIT_USAGE) from error
 
 
 def _predicts(app: Celery) -> bool:

@@ -1,17 +1,19 @@
-"""Periodic work: leases that ran out, deadlines that passed, jobs without a message, partitions to come.
+"""Periodic work: leases that ran out, deadlines that passed, jobs without a message, partitions to come, retention.
 
 Several keepers may run; a lease row elects the one that sweeps.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 
 from inferq_core.broker import Publisher
 from inferq_core.errors import BrokerUnavailable, UnknownModel
 from inferq_core.logging import get_logger
 from inferq_core.messages import Limits, group
-from inferq_core.settings import Settings
+from inferq_core.settings import DAY, Settings
 from inferq_core.store.contract import Store
 from inferq_core.store.records import LogEntry, PendingRef
 from inferq_workers.pulse import WORKER_TIMEOUT
@@ -21,6 +23,10 @@ log = get_logger(__name__)
 ROLE = "keeper"
 # Batches, or overdue jobs, that one transaction of a sweep handles.
 CHUNK = 500
+# Seconds of a sweep that a purge may take: a keeper does one thing at a time, and the other work comes first.
+PURGE_SLICE_S = 1.0
+# Seconds from the end of one purge to the beginning of the next.
+PURGE_INTERVAL_S = 3600.0
 
 
 class Keeper:
@@ -29,6 +35,9 @@ class Keeper:
         self._publisher = publisher
         self._settings = settings
         self._name = name
+        self._purging: Iterator[Mapping[str, int]] | None = None
+        self._purged: Counter[str] = Counter()
+        self._next_purge = float("-inf")
 
     def sweep(self) -> dict[str, int]:
         """One round; what was done. Does nothing while another keeper is elected."""
@@ -42,11 +51,35 @@ class Keeper:
         if any(done.values()):
             log.info("sweep", **done)
             self._store.append([LogEntry("info", "sweep", done, worker=self._name)])
+        self._purge_some()
         return done
 
     def prepare(self) -> None:
         """What changes slowly."""
         self._store.prepare_partitions()
+
+    def _purge_some(self) -> None:
+        """A slice of the purge under way, or the beginning of one that is due."""
+        if self._settings.retention_days is None:
+            return
+        if self._purging is None:
+            if time.monotonic() < self._next_purge:
+                return
+            self._purging = self._store.purge(before=self._store.now() - self._settings.retention_days * DAY)
+            self._purged.clear()
+        until = time.monotonic() + PURGE_SLICE_S
+        # An error ends the purge, and the next sweep begins another.
+        purging, self._purging = self._purging, None
+        for step in purging:
+            self._purged.update(step)
+            if time.monotonic() >= until:
+                self._purging = purging
+                return
+        self._next_purge = time.monotonic() + PURGE_INTERVAL_S
+        if self._purged.total():
+            rows = {table: n for table, n in self._purged.items() if n}
+            log.info("purge", **rows)
+            self._store.append([LogEntry("info", "purge", rows, worker=self._name)])
 
     def _recover_expired(self) -> int:
         recovered = 0

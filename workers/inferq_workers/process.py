@@ -18,6 +18,7 @@ from inferq_models.catalog import Catalog
 from inferq_workers.execution import Executor
 from inferq_workers.garbage import spare_collections
 from inferq_workers.identity import Identity
+from inferq_workers.memory import limit_memory
 from inferq_workers.pulse import Pulse
 
 log = get_logger(__name__)
@@ -44,6 +45,8 @@ class PoolProcess:
         )
 
     def start(self) -> None:
+        if self._identity.settings.memory_limit_mib is not None:
+            limit_memory(self._identity.settings.memory_limit_mib)
         # The pool already has a process per core: more threads would only fight each other.
         threadpool_limits(limits=1)
         spare_collections()

@@ -10,13 +10,14 @@ from inferq_core.store.batches import BatchesPart
 from inferq_core.store.contract import Store
 from inferq_core.store.engine import Database
 from inferq_core.store.feedback import FeedbackPart
-from inferq_core.store.jobs import JobsPart
 from inferq_core.store.life import LifePart
 from inferq_core.store.listing import ListingPart
 from inferq_core.store.load import LoadPart
 from inferq_core.store.logs import LogsPart
 from inferq_core.store.opening import open_database
+from inferq_core.store.purging import PurgingPart
 from inferq_core.store.registry import RegistryPart
+from inferq_core.store.retrying import RetryingPart
 from inferq_core.store.scaling import ScalingPart
 from inferq_core.store.sql import read_clock
 from inferq_core.store.stats import StatsPart
@@ -31,12 +32,13 @@ POSTGRESQL_WRITERS = 2
 
 
 class SqlStore(
-    JobsPart,
     LifePart,
+    RetryingPart,
     ListingPart,
     FeedbackPart,
     BatchesPart,
     UpkeepPart,
+    PurgingPart,
     RegistryPart,
     LogsPart,
     LoadPart,

@@ -39,6 +39,7 @@ _KIND = {
     "metadata": "text",
     "reply_to": "text",
     "traceparent": "text",
+    "retry_of": "uuid",
     "deadline": "float8",
 }
 _COLUMNS = ", ".join(["id", "inputs", "routing_hash", *(name for name in _KIND if name != "deadline")])
@@ -79,7 +80,7 @@ VALUES (?, ?, ?, ?, ?, 0, 0, ?, 0, ?, ?)
 
 def is_single(new_jobs: Sequence[NewJob]) -> bool:
     """Whether accepting these takes one statement on PostgreSQL."""
-    return all(job.idempotency_key is None for job in new_jobs)
+    return all(job.sole_key is None for job in new_jobs)
 
 
 def accept(connection: Connection, new_jobs: Sequence[NewJob]) -> Accepted:
@@ -152,6 +153,7 @@ def _kind(job: NewJob) -> tuple[Any, ...]:
         job.metadata,
         job.reply_to,
         job.traceparent,
+        job.retry_of,
     )
 
 
@@ -159,8 +161,8 @@ def _settle_keys(connection: Connection, new_jobs: Sequence[NewJob]) -> list[Job
     """The id that answers each job: its own, or that of the job which had its idempotency key first."""
     first: dict[str, NewJob] = {}
     for job in new_jobs:
-        if job.idempotency_key is not None:
-            first.setdefault(job.idempotency_key, job)
+        if job.sole_key is not None:
+            first.setdefault(job.sole_key, job)
     if not first:
         return [job.id for job in new_jobs]
     _insert_keys(connection, first, read_clock(connection))
@@ -172,11 +174,10 @@ def _settle_keys(connection: Connection, new_jobs: Sequence[NewJob]) -> list[Job
     }
     ids = []
     for job in new_jobs:
-        holder = None if job.idempotency_key is None else holders[job.idempotency_key]
+        holder = None if job.sole_key is None else holders[job.sole_key]
         if holder is not None and holder.payload_digest != (job.payload_digest or ""):
             raise IdempotencyConflict(
-                f"idempotency key {job.idempotency_key!r} was used for another request (job {holder.job_id}): "
-                "use a new key"
+                f"idempotency key {job.sole_key!r} was used for another request (job {holder.job_id}): use a new key"
             )
         ids.append(job.id if holder is None else JobId(holder.job_id))
     return ids

@@ -109,6 +109,16 @@ class Jobs(Protocol):
     def replies(self, job_ids: Sequence[JobId]) -> Mapping[str, Sequence[StoredResult]]:
         """The results of those that are terminal, by the `reply_to` of whoever waits; the others are left out."""
 
+    def copies(self, job_ids: Sequence[JobId]) -> Sequence[NewJob]:
+        """The first of these jobs, as many as memory should hold and at least one, each as a new one to be accepted.
+
+        They have new ids and point to the old ones (`retry_of`); `accept` takes one for each old job and answers others
+        with its id. Raises UnknownJob, and JobUnfinished for a job that has not ended.
+        """
+
+    def retries(self, job_ids: Sequence[JobId]) -> Mapping[JobId, JobId]:
+        """By job: the one that retries it, of those that were retried."""
+
     def counts(self) -> Mapping[tuple[str, State], int]:
         """Number of jobs by (model, state)."""
 
@@ -208,6 +218,17 @@ class Upkeep(Protocol):
 
     def prepare_partitions(self) -> None:
         """PostgreSQL: make the partitions of the coming weeks. SQLite: nothing."""
+
+    def purge(self, *, before: float) -> Iterator[Mapping[str, int]]:
+        """Delete what ended before `before` (seconds since 1970); by table: rows deleted, after each transaction.
+
+        Finished jobs with their results, feedback and idempotency keys; finished batches, logs, scaling decisions,
+        workers not seen since (nor for a week). Unfinished jobs stay. An id of a purged job is unknown. Short
+        transactions, which block nobody; whoever stops in the middle may go on later, and several may run at once.
+        """
+
+    def purgeable(self, *, before: float) -> Mapping[str, int]:
+        """By table: rows that `purge` would delete now. Reads them all."""
 
 
 class Registry(Protocol):

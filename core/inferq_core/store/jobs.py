@@ -158,7 +158,10 @@ def canonical(job_id: str) -> JobId:
 
 
 def unknown_job(job_id: str) -> UnknownJob:
-    return UnknownJob(f"no job {job_id!r} was ever accepted by this store: check the id and INFERQ_STORE_URL")
+    return UnknownJob(
+        f"this store has no job {job_id!r}: it was never accepted here, or was purged since. Check the id and "
+        "INFERQ_STORE_URL"
+    )
 
 
 def _states(connection: Connection, ids: Sequence[JobId]) -> Any:

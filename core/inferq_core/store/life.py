@@ -8,16 +8,15 @@ import orjson
 from sqlalchemy import RowMapping, Select, select
 
 from inferq_core.ids import BatchId, JobId
-from inferq_core.store.jobs import canonical, stored_result, unknown_job, view_of, view_query
-from inferq_core.store.part import Part
-from inferq_core.store.records import FeedbackRecord, Holding, JobLife, StoredResult
+from inferq_core.store.jobs import JobsPart, canonical, stored_result, unknown_job, view_of, view_query
+from inferq_core.store.records import FeedbackRecord, Holding, JobLife, StoredResult, retry_key
 from inferq_core.store.tables import batches, feedback, jobs, pending, results
 
 # Goes before the names of the columns of `results`, of which `jobs` has some too.
 RESULT = "result_"
 
 
-class LifePart(Part):
+class LifePart(JobsPart):
     """See `contract.Jobs.life` and `contract.Jobs.inputs`."""
 
     def life(self, job_id: JobId) -> JobLife:
@@ -27,6 +26,7 @@ class LifePart(Part):
             raise unknown_job(job_id)
         history = select(feedback).where(feedback.c.job_id == known).order_by(feedback.c.id)
         truths = self._database.read(lambda connection: connection.execute(history).all())
+        retried_as = self.keyed(retry_key(known))
         return JobLife(
             view=view_of(row),
             deadline_at=row["deadline_at"],
@@ -37,6 +37,8 @@ class LifePart(Part):
             holding=_holding(row),
             result=_result(row),
             feedback=[FeedbackRecord(known, orjson.loads(truth.actual), truth.created_at) for truth in truths],
+            retry_of=None if row["retry_of"] is None else JobId(row["retry_of"]),
+            retried_as=retried_as,
         )
 
     def inputs(self, job_id: JobId) -> Any:
@@ -57,6 +59,7 @@ def _life(job_id: JobId) -> Select[Any]:
             jobs.c.deadline_at,
             jobs.c.idempotency_key,
             jobs.c.routing_key,
+            jobs.c.retry_of,
             pending.c.published_at,
             pending.c.republished,
             batches.c.id.label("batch_id"),

@@ -34,6 +34,20 @@ class NewJob:
     metadata: str | None = None  # JSON object
     reply_to: str | None = None
     traceparent: str | None = None
+    retry_of: JobId | None = None  # has no idempotency key then
+
+    @property
+    def sole_key(self) -> str | None:
+        """The key of which there is one job only."""
+        return self.idempotency_key if self.retry_of is None else retry_key(self.retry_of)
+
+
+# In front of a job's id: the key of the one job that retries it.
+RETRY_PREFIX = "retry:"
+
+
+def retry_key(job_id: JobId) -> str:
+    return f"{RETRY_PREFIX}{job_id}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,6 +201,8 @@ class JobLife:
     holding: Holding | None
     result: StoredResult | None
     feedback: Sequence[FeedbackRecord]
+    retry_of: JobId | None
+    retried_as: JobId | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from inferq_core.states import State
 from inferq_core.store.jobs import UNFINISHED
 from inferq_core.store.opening import schema_revision
 from inferq_core.store.part import Part
+from inferq_core.store.purging import holes_of
 from inferq_core.store.records import QueueBacklog, StoreStats, TableStats
 from inferq_core.store.sql import clock
 from inferq_core.store.tables import NOT_SUCCEEDED, meta, metadata, pending, results
@@ -20,7 +21,7 @@ from inferq_core.store.translation import UPGRADE_HINT
 
 # SQLite tells the size of a table by reading the whole file: only of one that is not larger than this.
 SIZED_FILE_BYTES = 256 * 1024 * 1024
-# Of these only the oldest rows are ever deleted, so that the numbers SQLite gives to rows tell how many there are.
+# The numbers that SQLite gives to their rows tell how many there are: what is missing below the highest is counted.
 APPENDED = ("jobs", "results", "batches", "logs", "feedback", "idempotency_keys", "scaling_decisions")
 
 # A table that was never analysed has reltuples = -1; the statistics collector knows about how many rows live then.
@@ -127,7 +128,7 @@ def _sqlite_rows(connection: Connection, name: str) -> int:
     # Apart, because SQLite finds either end at once, but not both in one question.
     last = connection.scalar(select(func.max(rowid)).select_from(table))
     first = connection.scalar(select(func.min(rowid)).select_from(table))
-    return 0 if last is None or first is None else last - first + 1
+    return 0 if last is None or first is None else last - max(first - 1, holes_of(connection, name))
 
 
 def _sqlite_bytes(connection: Connection) -> int:

@@ -24,7 +24,7 @@ from sqlalchemy import (
 )
 
 # The newest migration. Revisions are numbers in order, so that "older than" can be told without alembic.
-SCHEMA_REVISION = "0005"
+SCHEMA_REVISION = "0006"
 
 metadata = MetaData(
     naming_convention={
@@ -66,6 +66,7 @@ jobs = Table(
     Column("traceparent", Text),
     Column("created_at", Double, nullable=False),
     Column("deadline_at", Double),
+    Column("retry_of", Id),
     postgresql_partition_by="RANGE (id)",
 )
 

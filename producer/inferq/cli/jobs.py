@@ -10,8 +10,9 @@ import typer
 from typer import echo
 
 from inferq import Client, State, WaitTimeout
+from inferq.cli import retry
 from inferq.cli.help import JOBS, Command, Group, examples
-from inferq.cli.options import AsJson, AsJsonLines, JobId, OnlyModel, Wait
+from inferq.cli.options import AsJson, AsJsonLines, JobId, OnlyModel, Since, Wait
 from inferq.cli.output import ExitCode, exit_with, print_fields, print_json, print_table, result_fields
 from inferq.cli.timeline import Moment, timeline
 from inferq.cli.times import duration, iso, parse_since
@@ -26,7 +27,9 @@ STATES = ", ".join(State)
 
 jobs = typer.Typer(
     cls=Group,
-    help="List jobs, look at one job's life, take jobs back. A job is one request: rows for one model, and an id.",
+    help="""List jobs, look at one job's life, take jobs back, run them once more.
+
+    A job is one request: rows for one model, and an id.""",
     no_args_is_help=True,
     epilog=examples(
         "inferq jobs list --state failed --since 1h",
@@ -44,6 +47,7 @@ def add_to(app: typer.Typer) -> None:
         ),
         rich_help_panel=JOBS,
     )(result)
+    retry.add_to(jobs)
     app.add_typer(jobs, name="jobs", rich_help_panel=JOBS)
 
 
@@ -82,14 +86,7 @@ def list_jobs(
     *,
     model: OnlyModel = None,
     state: Annotated[State | None, typer.Option(metavar="STATE", help=f"Only in this state: {STATES}.")] = None,
-    since: Annotated[
-        str | None,
-        typer.Option(
-            metavar="WHEN",
-            help="Only submitted since then: 90s, 30m, 2h, 7d or 1w ago, or a date or time (2026-01-31T12:00; UTC "
-            "unless it names a zone).",
-        ),
-    ] = None,
+    since: Since = None,
     before: Annotated[
         str | None,
         typer.Option(metavar="ID", help="Only older than this job: with the last id of one list, the next goes on."),
@@ -233,6 +230,8 @@ def _described(life: JobLife) -> dict[str, Any]:
         "lease_until": None if life.holding is None else iso(life.holding.lease_until),
         "idempotency_key": life.idempotency_key,
         "routing_key": life.routing_key,
+        "retry_of": life.retry_of,
+        "retried_as": life.retried_as,
         "metadata": view.metadata,
     }
     return {name: value for name, value in fields.items() if value is not None}

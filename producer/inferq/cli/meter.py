@@ -21,6 +21,8 @@ class _Count(ProgressColumn):
     """Rows, or how much of the file."""
 
     def render(self, task: Task) -> Text:
+        if task.total is None:
+            return Text("")
         counted = f"{task.completed:,.0f} of {task.total:,.0f}" if task.fields["rows"] else f"{task.percentage:.0f} %"
         return Text(counted, justify="right")
 
@@ -73,6 +75,14 @@ class Meter:
         """Rows by what was done with them."""
         self._show(done, total, rows=True)
         self._line(f"{', '.join(f'{count:,} {what}' for what, count in done.items())} of {total:,} rows")
+
+    def counting(self, text: str) -> None:
+        """How far work is of which nobody knows the end."""
+        if self._progress is not None:
+            if not self._tasks:
+                self._tasks["counting"] = self._progress.add_task(text, total=None, rows=False)
+            self._progress.update(self._tasks["counting"], description=text)
+        self._line(text)
 
     def _show(self, done: dict[str, int], total: int, *, rows: bool) -> None:
         if self._progress is None:

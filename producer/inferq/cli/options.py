@@ -18,6 +18,15 @@ Model = Annotated[
 OnlyModel = Annotated[
     str | None, typer.Option("--model", metavar="MODEL", help="Only of this model.", autocompletion=model_names)
 ]
+Since = Annotated[
+    str | None,
+    typer.Option(
+        "--since",
+        metavar="WHEN",
+        help="Only submitted since then: 90s, 30m, 2h, 7d or 1w ago, or a date or time (2026-01-31T12:00; UTC unless "
+        "it names a zone).",
+    ),
+]
 Wait = Annotated[
     float | None,
     typer.Option(

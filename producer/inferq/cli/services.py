@@ -27,7 +27,7 @@ WORKER_NAME = re.compile(r"[\w.-]{1,64}", re.ASCII)
 
 database = typer.Typer(
     cls=Group,
-    help="""Bring the store's tables up to date, check them, or see how much is in them.
+    help="""Bring the store's tables up to date, check them, see how much is in them, delete what is old.
 
     The store is the database with all jobs and results: SQLite under INFERQ_HOME, or what INFERQ_STORE_URL names.""",
     no_args_is_help=True,

@@ -28,6 +28,13 @@ def parse_since(text: str, now: float) -> float:
     return max((at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp(), 0.0)
 
 
+def parse_age(option: str, text: str) -> float:
+    """Seconds for "90s", "12h", "30d" or "8w". Raises InvalidInput."""
+    if match := _DURATION.fullmatch(text.strip()):
+        return float(match[1]) * _UNITS[match[2]]
+    raise InvalidInput(f"{option} {text!r}: give an age, such as 12h, 30d or 8w")
+
+
 def iso(at: float) -> str:
     return datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds")
 
