@@ -18,9 +18,9 @@ from inferq_core.settings import Settings, load_settings
 from inferq_workers.consumer import Batcher
 from inferq_workers.garbage import spare_collections
 from inferq_workers.identity import identify
+from inferq_workers.memory import renewal_kib, require_room
 from inferq_workers.patience import waiting_for_store
 from inferq_workers.stuck import StuckWatch
-from inferq_workers.memory import renewal_kib, require_room
 from inferq_workers.tasks import PREPARE_TASK, SWEEP_TASK, register_tasks
 
 MAINTENANCE_QUEUE = "maintenance"
