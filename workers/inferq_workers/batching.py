@@ -97,6 +97,15 @@ class Buffer(Generic[Handle]):
             rows[kind.queue] = rows.get(kind.queue, 0) + sum(entry.message.n_rows for entry in waiting)
         return rows
 
+    def oldest(self) -> dict[tuple[str, int], float]:
+        """By queue and priority: the oldest `published_at` of what waits."""
+        oldest: dict[tuple[str, int], float] = {}
+        for kind, waiting in self._waiting.items():
+            key = (kind.queue, int(kind.priority))
+            mine = min(entry.message.published_at for entry in waiting)
+            oldest[key] = min(mine, oldest.get(key, mine))
+        return oldest
+
 
 class _Room:
     """What may still join a batch."""
