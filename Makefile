@@ -8,10 +8,13 @@ STAMP := $(VENV)/.inferq-installed
 CANDIDATES := $(if $(PYTHON),$(PYTHON),python3.13 python3.12 python3.11 python3)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check bench bench-growth up lock
+# Jobs that `make soak` sends through the faults.
+JOBS ?= 1000000
+
+.PHONY: help setup demo test check bench bench-growth soak up lock
 
 help:
-	@echo "make demo | test | check | bench | bench-growth | up      (PYTHON=… and VENV=… choose another Python)"
+	@echo "make demo | test | check | bench | bench-growth | soak | up      (PYTHON=… and VENV=… choose another Python)"
 
 setup: $(STAMP)
 
@@ -53,6 +56,10 @@ bench: $(STAMP)
 # Takes a while: a million queued jobs, ten million stored results.
 bench-growth: $(STAMP)
 	@$(BIN)/python -m benchmarks.growth $(ARGS)
+
+# Every fault of docs/reliability.md at full length, on both stores: hours, with a million jobs.
+soak: $(STAMP)
+	@$(BIN)/python tests/chaos/soak.py --jobs $(JOBS) $(ARGS)
 
 # After a change of dependencies in pyproject.toml. The image takes the same versions, without tools and broker.
 UV ?= uv
