@@ -46,6 +46,7 @@ def scene_on(backend, folder, redis_binary, pace, total_jobs=0):
             url = f"sqlite:///{(disk or folder) / 'inferq.db'}"
         scene = Scene(folder, broker, url, pace, cluster=cluster, disk=disk)
         stack.callback(scene.close)
+        scene.start()
         yield scene
 
 

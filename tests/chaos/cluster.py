@@ -31,6 +31,14 @@ class PostgresCluster:
             shutil.chown(self._folder, self._user)
         self.port = free_port()
         self.url = f"postgresql+psycopg://postgres@127.0.0.1:{self.port}/postgres"
+        self.process = None
+        try:
+            self._make()
+        except BaseException:
+            self.close()
+            raise
+
+    def _make(self):
         data = self._folder / "data"
         self._run("initdb", "-D", data, "-U", "postgres", "-A", "trust", "--no-sync")
         with (data / "pg_hba.conf").open("a") as rules:
@@ -75,6 +83,7 @@ class PostgresCluster:
         return [first, *first.children(recursive=True)]
 
     def close(self):
-        self.thaw()
-        self.stop_immediately()
+        if self.process is not None:
+            self.thaw()
+            self.stop_immediately()
         shutil.rmtree(self._folder)

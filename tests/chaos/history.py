@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 import orjson
 from sqlalchemy import create_engine, text
+from sqlalchemy.pool import NullPool
 
 from inferq_core.errors import StoreError, UnknownJob
 from inferq_core.states import State
@@ -58,7 +59,7 @@ class History:
 
     def __init__(self, store, store_url):
         self._store = store
-        self._engine = create_engine(store_url)
+        self._engine = create_engine(store_url, poolclass=NullPool)  # the server may have been restarted
         self._lock = threading.Lock()
         self._expected = {}
         self._open = {}

@@ -59,6 +59,9 @@ class Scene:
         self._models = set()
         self._made = {}
         self._next_row = 0
+
+    def start(self):
+        """Keeper, worker, and the model that most jobs are for."""
         self.model(SUM, Slow(0.05), max_batch_rows=32)
         self.keeper = self.system.start_keeper()
         self.start_worker()
