@@ -8,10 +8,14 @@ STAMP := $(VENV)/.inferq-installed
 CANDIDATES := $(if $(PYTHON),$(PYTHON),python3.13 python3.12 python3.11 python3)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check bench bench-growth bench-urgent up lock
+# Jobs that `make soak` sends through the faults.
+JOBS ?= 1000000
+
+.PHONY: help setup demo test check bench bench-growth bench-urgent soak up lock
 
 help:
-	@echo "make demo | test | check | bench | bench-growth | bench-urgent | up      (PYTHON=… and VENV=… choose another Python)"
+	@echo "make demo | test | check | bench | bench-growth | bench-urgent | soak | up"
+	@echo "PYTHON=… and VENV=… choose another Python"
 
 setup: $(STAMP)
 
@@ -56,6 +60,10 @@ bench-growth: $(STAMP)
 
 bench-urgent: $(STAMP)
 	@$(BIN)/python -m benchmarks.urgent $(ARGS)
+
+# Every fault of docs/reliability.md at full length, on both stores: hours, with a million jobs.
+soak: $(STAMP)
+	@$(BIN)/python tests/chaos/soak.py --jobs $(JOBS) $(ARGS)
 
 # After a change of dependencies in pyproject.toml. The image takes the same versions, without tools and broker.
 UV ?= uv

@@ -107,6 +107,19 @@ class TestOrphansByMark:
         store.beat(beat(pid=2), min_interval=0)
         assert [ref.id for ref in store.take_orphans(**ORPHANS)] == lost
 
+    def test_what_a_living_worker_holds_back_has_a_message(self, store):
+        lost, held = accepted(store), accepted(store)
+        published(store, lost, seconds_ago=60)
+        published(store, held, seconds_ago=30)
+        key = ("predictions", Priority.NORMAL)
+        holding = beat("slow", marks={key: now(store)}, buffered={"predictions": 1}, oldest={key: now(store) - 30})
+        store.beat(holding, min_interval=0)
+        store.beat(beat("quick", marks={key: now(store)}), min_interval=0)
+        assert [worker.oldest for worker in store.workers(seen_within=60)] == [{}, holding.oldest]
+        assert [ref.id for ref in store.take_orphans(**ORPHANS)] == lost
+        last_seen(store, "slow", seconds_ago=60)
+        assert [ref.id for ref in store.take_orphans(**ORPHANS)] == held
+
     def test_while_messages_wait_unreceived_nothing_is_taken(self, store):
         waiting = accepted(store)
         store.beat(beat(marks={("predictions", Priority.NORMAL): now(store)}), min_interval=0)

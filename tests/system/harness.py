@@ -4,6 +4,7 @@ import os
 import re
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import time
@@ -82,8 +83,9 @@ class System:
         self.store = open_store(self.settings)
         self._processes = []
 
-    def start_worker(self, *options, **environment):
-        return self._start("worker", ["inferq_workers", "worker", *options], environment)
+    def start_worker(self, *options, within=(), **environment):
+        """`within`: a command that runs another one, `ip netns exec …`."""
+        return self._start("worker", ["inferq_workers", "worker", *options], environment, within)
 
     def start_keeper(self):
         return self._start("keeper", ["inferq_workers", "keeper"], {})
@@ -92,13 +94,13 @@ class System:
         """Celery's own command line."""
         return self._start("celery", ["celery", "-A", "inferq_workers.app", *arguments], {})
 
-    def _start(self, name, module, environment):
+    def _start(self, name, module, environment, within=()):
         # the misbehaving models first
         search_path = [str(Path(__file__).parent), *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
         log = self.folder / f"{name}-{len(self._processes)}.log"
         with log.open("w") as out:
             process = subprocess.Popen(
-                [sys.executable, "-m", *module],
+                [*within, sys.executable, "-m", *module],
                 env={
                     **os.environ,
                     "PYTHONPATH": os.pathsep.join(search_path),
@@ -153,6 +155,32 @@ class System:
                 process.wait(10)
         self.client.close()
         self.store.close()
+
+
+def freeze(system, processes):
+    """Suspend the processes, outside their transactions: SQLite has one writer, and a frozen one stops all others."""
+    url = system.settings.store
+    path = url.removeprefix("sqlite:///") if url.startswith("sqlite") else None
+    while True:
+        for process in processes:
+            process.suspend()
+        if path is None or not _locked(path):
+            return
+        for process in processes:
+            process.resume()
+
+
+def _locked(path):
+    probe = sqlite3.connect(path, timeout=0, isolation_level=None)
+    try:
+        probe.execute("BEGIN IMMEDIATE")
+        probe.execute("ROLLBACK")
+    except sqlite3.OperationalError:
+        return True
+    else:
+        return False
+    finally:
+        probe.close()
 
 
 @contextmanager

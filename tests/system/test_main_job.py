@@ -11,7 +11,7 @@ import numpy as np
 import psutil
 import pytest
 from checks import assert_each_succeeded_once, finish, register_model, rows_for
-from harness import wait_for
+from harness import freeze, wait_for
 from misbehaving import POISON, Killer, Raiser, Slow, Stuck
 
 from inferq import JobFailed, State
@@ -195,22 +195,6 @@ def test_a_frozen_process_loses_its_lease_and_answers_nothing(system):
         process.resume()
     results = assert_each_succeeded_once(system, [job], rows)
     assert results[job.id].attempt == 2
-
-
-def freeze(system, processes):
-    """Suspend the processes, outside their transactions: SQLite has one writer, and a frozen one stops all others."""
-    while True:
-        for process in processes:
-            process.suspend()
-        try:
-            with sqlite3.connect(system.settings.home_path / "inferq.db", timeout=0, isolation_level=None) as probe:
-                probe.execute("BEGIN IMMEDIATE")
-                probe.execute("ROLLBACK")
-        except sqlite3.OperationalError:
-            for process in processes:
-                process.resume()
-        else:
-            return
 
 
 def test_a_message_that_comes_twice_is_answered_once(system):

@@ -63,6 +63,7 @@ class Buffer(Generic[Handle]):
         self._cost_of = cost_of
         self._turns: dict[Priority, Turns[Kind]] = {priority: Turns() for priority in Priority}
         self._waiting: dict[Kind, deque[Buffered[Handle]]] = {}
+        self._rows: dict[Kind, int] = {}  # counted: adding them up for every batch would cost more than the batch
         self._order = 0
         self.rows = 0
         # Smoothed; None before the first message.
@@ -75,6 +76,7 @@ class Buffer(Generic[Handle]):
         self._order += 1
         kind = Kind(message.queue, message.priority, message.model)
         self._waiting.setdefault(kind, deque()).append(Buffered(message, handle, self._order))
+        self._rows[kind] = self._rows.get(kind, 0) + message.n_rows
         self.rows += message.n_rows
         recent = self.recent_rows_per_message
         if recent is None or message.n_rows > recent:
@@ -93,8 +95,9 @@ class Buffer(Generic[Handle]):
         room = _Room(cost)
         while waiting and room.takes(waiting[0].message):
             entries.append(waiting.popleft())
+        self._rows[kind] -= room.rows
         if not waiting:
-            del self._waiting[kind]
+            del self._waiting[kind], self._rows[kind]
         self.rows -= room.rows
         seconds = cost.seconds_for(room.rows, room.rows)
         batch = Batch(kind, entries, room.rows, UNKNOWN_SECONDS if seconds is None else seconds)
@@ -112,20 +115,30 @@ class Buffer(Generic[Handle]):
         """Remove and return everything, oldest first."""
         entries = sorted((entry for waiting in self._waiting.values() for entry in waiting), key=lambda e: e.order)
         self._waiting.clear()
+        self._rows.clear()
         self.rows = 0
         return entries
 
     def rows_by_model(self) -> dict[str, int]:
         rows: dict[str, int] = {}
-        for kind, waiting in self._waiting.items():
-            rows[kind.model] = rows.get(kind.model, 0) + sum(entry.message.n_rows for entry in waiting)
+        for kind, count in self._rows.items():
+            rows[kind.model] = rows.get(kind.model, 0) + count
         return rows
 
     def rows_by_queue(self) -> dict[str, int]:
         rows: dict[str, int] = {}
-        for kind, waiting in self._waiting.items():
-            rows[kind.queue] = rows.get(kind.queue, 0) + sum(entry.message.n_rows for entry in waiting)
+        for kind, count in self._rows.items():
+            rows[kind.queue] = rows.get(kind.queue, 0) + count
         return rows
+
+    def oldest(self) -> dict[tuple[str, int], float]:
+        """By queue and priority: the `published_at` of what waits first, which is the oldest within a moment."""
+        oldest: dict[tuple[str, int], float] = {}
+        for kind, waiting in self._waiting.items():
+            key = (kind.queue, int(kind.priority))
+            first = waiting[0].message.published_at
+            oldest[key] = min(first, oldest.get(key, first))
+        return oldest
 
 
 class _Room:

@@ -41,7 +41,7 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """The main process's state. `marks` and `buffered` as in `WorkerBeat`."""
+    """The main process's state. `marks`, `oldest` and `buffered` as in `WorkerBeat`."""
 
     worker: str = ""
     pid: int = 0
@@ -50,6 +50,7 @@ class Notice:
     marks: Mapping[tuple[str, int], float] = field(default_factory=dict)
     buffered: Mapping[str, int] = field(default_factory=dict)
     changes: Sequence[Change] = ()  # the newest ones
+    oldest: Mapping[tuple[str, int], float] = field(default_factory=dict)
 
 
 class Board:
@@ -76,7 +77,8 @@ class Board:
 
     def write(self, notice: Notice) -> None:
         """Replace the notice. What does not fit is left out: changes, then marks, the oldest first, and then queues."""
-        marks = sorted(((queue, priority, at) for (queue, priority), at in notice.marks.items()), key=lambda m: -m[2])
+        marks = [(*key, at, notice.oldest.get(key)) for key, at in notice.marks.items()]
+        marks.sort(key=lambda mark: -mark[2])
         changes = list(notice.changes)
         buffered = list(notice.buffered.items())
         state = [notice.worker, notice.pid, notice.concurrency, notice.stopping]
@@ -103,5 +105,7 @@ class Board:
 
 def _parse(data: bytes) -> Notice:
     worker, pid, concurrency, stopping, buffered, marks, changes = orjson.loads(data)
-    parsed: dict[tuple[str, int], Any] = {(queue, priority): at for queue, priority, at in marks}
-    return Notice(worker, pid, concurrency, stopping, parsed, buffered, tuple(Change(**change) for change in changes))
+    newest: dict[tuple[str, int], Any] = {(queue, priority): at for queue, priority, at, _ in marks}
+    oldest = {(queue, priority): at for queue, priority, _, at in marks if at is not None}
+    made = tuple(Change(**change) for change in changes)
+    return Notice(worker, pid, concurrency, stopping, newest, buffered, made, oldest)

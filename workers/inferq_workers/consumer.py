@@ -274,6 +274,7 @@ class Batcher(bootsteps.StartStopStep):
                 stopping=self.stopping,
                 marks=self._marks,
                 buffered=self._buffer.rows_by_queue(),
+                oldest=self._buffer.oldest(),
                 changes=() if self._autoscaler is None else tuple(self._autoscaler.changes),
             )
         )

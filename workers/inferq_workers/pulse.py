@@ -89,6 +89,7 @@ def worker_beat(notice: Notice, identity: Identity) -> WorkerBeat:
         concurrency=notice.concurrency,
         marks=notice.marks,
         buffered=notice.buffered,
+        oldest=notice.oldest,
     )
 
 

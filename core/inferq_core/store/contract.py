@@ -198,9 +198,10 @@ class Upkeep(Protocol):
         """Queued jobs of `queue` that no message stands for, at most `limit`, oldest first.
 
         A queued job is an orphan when its `published_at` is older than the newest mark that any worker reported for
-        its (queue, priority) minus `after` seconds; or when `depth_is_zero`, no worker that was seen within
-        `worker_timeout` seconds reports buffered rows for the queue, and it is older than `after`. Each time a job is
-        republished its own threshold doubles (`after` · 2ⁿ, n at most 5). Sets `published_at` = now and n + 1 in the
+        its (queue, priority) minus `after` seconds, and older by as much than anything of it that a worker seen within
+        `worker_timeout` seconds holds back; or when `depth_is_zero`, no such worker reports buffered rows for the
+        queue, and it is older than `after`. Each time a job is republished its own threshold doubles (`after` · 2ⁿ, n
+        at most 5). Sets `published_at` = now and n + 1 in the
         selecting statement.
         """
 

@@ -68,6 +68,16 @@ def newest_marks(connection: Connection, queue: str) -> Mapping[int, float]:
     return newest
 
 
+def oldest_buffered(connection: Connection, queue: str, *, seen_within: float) -> Mapping[int, float]:
+    """By priority: the oldest `published_at` of a message of `queue` that a living worker holds back."""
+    oldest: dict[int, float] = {}
+    for text in connection.scalars(select(workers.c.marks).where(_lives(seen_within))):
+        for (name, priority), at in _oldest(text).items():
+            if name == queue:
+                oldest[priority] = min(at, oldest.get(priority, at))
+    return oldest
+
+
 def buffered_rows(connection: Connection, queue: str, *, seen_within: float) -> int:
     """Rows of `queue` that living workers hold back."""
     texts = connection.scalars(select(workers.c.buffered).where(_lives(seen_within)))
@@ -96,7 +106,12 @@ def _beat_row(beat: WorkerBeat, marks: Marks, now: float) -> dict[str, Any]:
         "pid": beat.pid,
         "queues": json_text(list(beat.queues)),
         "concurrency": beat.concurrency,
-        "marks": json_text([[queue, int(priority), mark] for (queue, priority), mark in sorted(marks.items())]),
+        "marks": json_text(
+            [
+                [queue, int(priority), mark, beat.oldest.get((queue, priority))]
+                for (queue, priority), mark in sorted(marks.items())
+            ]
+        ),
         "buffered": json_text(dict(beat.buffered)),
         "seen_at": now,
         "stopped_at": None,
@@ -104,7 +119,13 @@ def _beat_row(beat: WorkerBeat, marks: Marks, now: float) -> dict[str, Any]:
 
 
 def _marks(text: str) -> Marks:
-    return {(queue, priority): mark for queue, priority, mark in orjson.loads(text)}
+    return {(queue, priority): mark for queue, priority, mark, *_ in orjson.loads(text)}
+
+
+def _oldest(text: str) -> Marks:
+    """Of workers of an earlier version, which do not report it: nothing."""
+    found = ((queue, priority, rest) for queue, priority, _, *rest in orjson.loads(text))
+    return {(queue, priority): rest[0] for queue, priority, rest in found if rest and rest[0] is not None}
 
 
 def _beat(row: Row[Any]) -> WorkerBeat:
@@ -116,4 +137,5 @@ def _beat(row: Row[Any]) -> WorkerBeat:
         concurrency=row.concurrency,
         marks=_marks(row.marks),
         buffered=orjson.loads(row.buffered),
+        oldest=_oldest(row.marks),
     )

@@ -327,7 +327,8 @@ class LogEntry:
 class WorkerBeat:
     """A worker's heartbeat.
 
-    `marks` maps (queue, priority) to the newest `published_at` received; `buffered` maps queue to rows buffered.
+    `marks` maps (queue, priority) to the newest `published_at` received, `oldest` to the oldest one among what is
+    buffered; `buffered` maps queue to rows buffered.
     """
 
     name: str
@@ -337,6 +338,7 @@ class WorkerBeat:
     concurrency: int
     marks: Mapping[tuple[str, int], float]
     buffered: Mapping[str, int]
+    oldest: Mapping[tuple[str, int], float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

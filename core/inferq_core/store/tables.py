@@ -231,7 +231,8 @@ feedback = Table(
     Column("created_at", Double, nullable=False),
 )
 
-# `marks`: JSON list of [queue, priority, newest published_at received]. `buffered`: JSON object of rows by queue.
+# `marks`: JSON list of [queue, priority, newest published_at received, oldest one buffered or null].
+# `buffered`: JSON object of rows by queue.
 workers = Table(
     "workers",
     metadata,

@@ -13,7 +13,7 @@ from inferq_core.states import ErrorCode, State
 from inferq_core.store import partitions
 from inferq_core.store.batches import end_exhausted, finish, held_by, requeue
 from inferq_core.store.completion import end
-from inferq_core.store.fleet import FleetPart, buffered_rows, newest_marks
+from inferq_core.store.fleet import FleetPart, buffered_rows, newest_marks, oldest_buffered
 from inferq_core.store.part import REF_COLUMNS, pending_ref
 from inferq_core.store.records import PendingRef
 from inferq_core.store.sql import clock, one_of, read_clock
@@ -90,7 +90,7 @@ class UpkeepPart(FleetPart):
 
         def work(connection: Connection) -> list[PendingRef]:
             silent = depth_is_zero and buffered_rows(connection, queue, seen_within=worker_timeout) == 0
-            before = _published_before(connection, queue, silent=silent)
+            before = _published_before(connection, queue, silent=silent, worker_timeout=worker_timeout)
             if before is None:
                 return []
             return _republish(connection, queue, before, after, limit=min(step, limit - len(taken)))
@@ -152,15 +152,21 @@ def _separate_suspects(connection: Connection, held: ColumnElement[bool]) -> Non
     connection.execute(update(pending).where(suspects).values(group_limit=limit))
 
 
-def _published_before(connection: Connection, queue: str, *, silent: bool) -> ColumnElement[Any] | None:
+def _published_before(
+    connection: Connection, queue: str, *, silent: bool, worker_timeout: float
+) -> ColumnElement[Any] | None:
     """The time before which a message of `queue` must have been received if it still stood for its job.
 
-    By priority: the newest mark, because queues are first in first out. When nothing is queued or buffered anywhere
-    (`silent`): now. None when nothing can be said.
+    By priority: the newest mark, because queues are first in first out, but not later than what a living worker still
+    holds back: behind a slow model that may be older than the newest mark by any time. When nothing is queued or
+    buffered anywhere (`silent`): now. None when nothing can be said.
     """
     if silent:
         return literal(read_clock(connection))
-    marks = newest_marks(connection, queue)
+    oldest = oldest_buffered(connection, queue, seen_within=worker_timeout)
+    marks = {
+        priority: min(mark, oldest.get(priority, mark)) for priority, mark in newest_marks(connection, queue).items()
+    }
     return case(*((pending.c.priority == priority, mark) for priority, mark in marks.items())) if marks else None
 
 
