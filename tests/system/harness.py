@@ -134,8 +134,8 @@ class System:
         process.wait(20)
 
     def deaths(self, worker):
-        """Pool processes of the worker that ended by a signal, as its log tells."""
-        return len(re.findall(r"exited with 'signal", worker.log.read_text()))
+        """Pool processes of the worker that ended by a signal or with an exit code of their own, as its log tells."""
+        return len(re.findall(r"exited with '(?:signal|exitcode)", worker.log.read_text()))
 
     def states(self, jobs):
         return self.store.states([job.id for job in jobs])

@@ -16,7 +16,7 @@ from inferq_core.messages import Limits, group
 from inferq_core.settings import DAY, Settings
 from inferq_core.store.contract import Store
 from inferq_core.store.records import LogEntry, PendingRef
-from inferq_workers.pulse import WORKER_TIMEOUT
+from inferq_workers.pulse import BEAT_INTERVAL, WORKER_TIMEOUT
 
 log = get_logger(__name__)
 
@@ -27,6 +27,8 @@ CHUNK = 500
 PURGE_SLICE_S = 1.0
 # Seconds from the end of one purge to the beginning of the next.
 PURGE_INTERVAL_S = 3600.0
+# Seconds for which a queue must have been found empty: by then every worker has told what it took out of it.
+SILENCE_S = 2 * BEAT_INTERVAL
 
 
 class Keeper:
@@ -38,6 +40,7 @@ class Keeper:
         self._purging: Iterator[Mapping[str, int]] | None = None
         self._purged: Counter[str] = Counter()
         self._next_purge = float("-inf")
+        self._empty_since: dict[str, float] = {}
 
     def sweep(self) -> dict[str, int]:
         """One round; what was done. Does nothing while another keeper is elected."""
@@ -107,12 +110,19 @@ class Keeper:
             orphans = self._store.take_orphans(
                 queue=queue,
                 after=self._settings.orphan_after,
-                depth_is_zero=depth == 0,
+                depth_is_zero=self._is_silent(queue, depth, time.monotonic()),
                 worker_timeout=WORKER_TIMEOUT,
             )
             republished += len(orphans)
             self._publish(orphans)
         return republished
+
+    def _is_silent(self, queue: str, depth: int, now: float) -> bool:
+        """Whether the queue was empty at each look for long enough."""
+        if depth:
+            self._empty_since.pop(queue, None)
+            return False
+        return now - self._empty_since.setdefault(queue, now) >= SILENCE_S
 
     def _publish(self, refs: Sequence[PendingRef]) -> None:
         if not refs:

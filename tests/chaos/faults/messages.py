@@ -22,6 +22,8 @@ class Faulty:
 
 
 class _Messages(Fault):
+    outage = True  # while the jobs are submitted one by one
+
     def load(self, scene):
         """Comes with the strike."""
 

@@ -27,10 +27,14 @@ class Hosts:
         scene.broker.client.config_set("bind", f"127.0.0.1 {addresses}")
         scene.broker.client.config_set("protected-mode", "no")
         self.workers += [start_worker(scene, host) for host in self._hosts]
+        self.wait_for_heartbeats(scene)
+        self.first = self._hosts[0]
+
+    def wait_for_heartbeats(self, scene):
+        """Of the worker that is on no host, too."""
         wait_for(
             lambda: len(scene.system.store.workers(seen_within=10)) > HOSTS, timeout=120, what="the hosts' heartbeats"
         )
-        self.first = self._hosts[0]
 
     def close(self):
         for worker in self.workers:
@@ -70,6 +74,7 @@ class _Cut(Fault):
 
     def check(self, scene):
         assert all(worker.poll() is None for worker in self._hosts.workers), "a worker died of a cut"
+        self._hosts.wait_for_heartbeats(scene)
 
 
 class CutFromBroker(_Cut):
