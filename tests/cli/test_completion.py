@@ -42,7 +42,7 @@ def models(home):
     ("line", "words"),
     [
         ("inferq sub", ["submit"]),
-        ("inferq jobs ", ["list", "show", "retry", "cancel"]),
+        ("inferq jobs ", ["list", "show", "cancel", "retry"]),
         ("inferq feedback im", ["import"]),
         ("inferq models se", ["settings"]),
         ("inferq jobs list --st", ["--state"]),

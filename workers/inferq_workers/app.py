@@ -123,6 +123,7 @@ def _connect_signals(app: Celery, settings: Settings) -> None:
         configure_logging(settings.log_level)
 
     def on_worker_init(**_: Any) -> None:
+        configure_logging(settings.log_level)  # Celery sets it up later, and a store that is away is told of now
         # Before the pool forks. Celery logs and forgets the exceptions of signal handlers, but not SystemExit.
         try:
             app.inferq = waiting_for_store(lambda: identify(settings, list(app.amqp.queues.consume_from)))
