@@ -31,8 +31,7 @@ def client_of(broker_url: str, *, connect_timeout: float, timeout: float | None 
 
     `timeout`: seconds that an answer may take.
     """
-    # Whoever calls decides when to try again; redis-py would do so behind their back.
-    options: dict[str, Any] = {"retry": Retry(NoBackoff(), 0), "socket_timeout": timeout}
+    options: dict[str, Any] = {"retry": _once(), "socket_timeout": timeout}
     if is_sentinel(broker_url):
         return _primary_of(sentinels_of(broker_url), {**options, "socket_connect_timeout": connect_timeout})
     if not is_socket(broker_url):
@@ -40,6 +39,11 @@ def client_of(broker_url: str, *, connect_timeout: float, timeout: float | None 
     if broker_url.startswith("rediss://"):
         options["ssl_cert_reqs"] = "required"  # a query of the URL goes above this
     return redis.Redis.from_url(redis_url(broker_url), **options)
+
+
+def _once() -> Retry:
+    """Whoever calls decides when to try again; redis-py would do so behind their back, for seconds."""
+    return Retry(NoBackoff(), 0)
 
 
 def _primary_of(place: Sentinels, options: dict[str, Any]) -> redis.Redis:
@@ -52,8 +56,9 @@ def _primary_of(place: Sentinels, options: dict[str, Any]) -> redis.Redis:
 
 
 def sentinel_options(place: Sentinels, timeout: float) -> dict[str, Any]:
-    """How a sentinel is asked: `timeout` in seconds for connecting and for an answer."""
+    """How a sentinel is asked: `timeout` in seconds for connecting and for an answer, once."""
     return {
+        "retry": _once(),
         "username": place.sentinel_username,
         "password": place.sentinel_password,
         "socket_connect_timeout": timeout,
