@@ -4,21 +4,16 @@ A table, and out/growth.json in the form of latest.json.
 """
 
 import argparse
-import json
-import os
 import statistics
-import sys
-import tempfile
 import time
 from pathlib import Path
 
 import psutil
 import sqlalchemy as sa
-from rich.console import Console
 
+from benchmarks.alone import add_backend, run
 from benchmarks.figure import Figure, Pair
 from benchmarks.models import LR
-from benchmarks.report import table
 from benchmarks.servers import BACKENDS, Broker
 from benchmarks.side import Ours
 
@@ -44,28 +39,11 @@ FROM (SELECT n, CAST(extract(epoch FROM now()) * 1000 AS bigint) - 3600000 - :st
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--backend", choices=list(BACKENDS), help="one of the two stores only")
+    add_backend(parser)
     parser.add_argument("--queued", type=int, default=MANY)
     parser.add_argument("--stored", type=int, default=STORED)
     arguments = parser.parse_args()
-    os.environ["OMP_NUM_THREADS"] = "1"
-    console = Console(width=None if sys.stdout.isatty() else 150)
-    console.print(f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}")
-    figures: list[Figure] = []
-    with tempfile.TemporaryDirectory(prefix="inferq-bench-") as folder:
-        broker = Broker(Path(folder) / "broker")
-        try:
-            for backend in [arguments.backend] if arguments.backend else BACKENDS:
-                part = Path(folder) / backend
-                part.mkdir()
-                figures += measure(backend, broker, part, arguments)
-        finally:
-            broker.stop()
-    console.print(table(figures))
-    console.print(f"load at the end {os.getloadavg()[0]:.1f}")
-    OUT.parent.mkdir(exist_ok=True)
-    OUT.write_text(json.dumps({"figures": [figure.as_json() for figure in figures]}, indent=2) + "\n")
-    return 0 if all(figure.met for figure in figures) else 1
+    return run(lambda *place: measure(*place[:3], arguments), arguments.backend, OUT)
 
 
 def measure(backend: str, broker: Broker, folder: Path, arguments: argparse.Namespace) -> list[Figure]:

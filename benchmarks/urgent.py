@@ -5,20 +5,16 @@ is three times what it takes on an idle system, and one batch of the bulk work, 
 """
 
 import argparse
-import json
-import os
 import statistics
-import sys
-import tempfile
 import time
 from pathlib import Path
 
 import sqlalchemy as sa
 from rich.console import Console
 
+from benchmarks.alone import add_backend, run
 from benchmarks.figure import Figure, Pair
 from benchmarks.models import LR, rows
-from benchmarks.report import table
 from benchmarks.servers import BACKENDS, Broker
 from benchmarks.side import Ours
 from inferq_core.redis_lists import STEPS, key_of
@@ -38,27 +34,14 @@ SELECT finished_at - claimed_at AS seconds FROM batches WHERE claimed_at > :sinc
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--backend", choices=list(BACKENDS), help="one of the two stores only")
+    add_backend(parser)
     parser.add_argument("--queued", type=int, default=QUEUED)
     arguments = parser.parse_args()
-    os.environ["OMP_NUM_THREADS"] = "1"
-    console = Console(width=None if sys.stdout.isatty() else 150)
-    console.print(f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}")
-    figures: list[Figure] = []
-    with tempfile.TemporaryDirectory(prefix="inferq-bench-") as folder:
-        broker = Broker(Path(folder) / "broker")
-        try:
-            for backend in [arguments.backend] if arguments.backend else BACKENDS:
-                part = Path(folder) / backend
-                part.mkdir()
-                figures.append(measure(backend, broker, part, arguments.queued, console))
-        finally:
-            broker.stop()
-    console.print(table(figures))
-    console.print(f"load at the end {os.getloadavg()[0]:.1f}")
-    OUT.parent.mkdir(exist_ok=True)
-    OUT.write_text(json.dumps({"figures": [figure.as_json() for figure in figures]}, indent=2) + "\n")
-    return 0 if all(figure.met for figure in figures) else 1
+
+    def on(backend: str, broker: Broker, folder: Path, console: Console) -> list[Figure]:
+        return [measure(backend, broker, folder, arguments.queued, console)]
+
+    return run(on, arguments.backend, OUT)
 
 
 def measure(backend: str, broker: Broker, folder: Path, queued: int, console: Console) -> Figure:
