@@ -9,7 +9,7 @@ import orjson
 from sqlalchemy import Connection, func, insert, select
 
 from inferq_core.errors import InvalidInput
-from inferq_core.ids import JobId, parse_job_id
+from inferq_core.ids import JobId, parse_job_ids
 from inferq_core.store.jobs import canonical, unknown_job
 from inferq_core.store.part import Part
 from inferq_core.store.records import FeedbackRecord
@@ -39,7 +39,7 @@ class FeedbackPart(Part):
         self._database.write(work)
 
     def feedback(self, job_ids: Sequence[JobId]) -> Mapping[JobId, FeedbackRecord]:
-        known = [id_ for id_ in map(parse_job_id, job_ids) if id_ is not None]
+        known = parse_job_ids(job_ids)
 
         def work(connection: Connection) -> Mapping[JobId, FeedbackRecord]:
             latest = (

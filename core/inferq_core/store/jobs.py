@@ -9,7 +9,7 @@ import orjson
 from sqlalchemy import Connection, RowMapping, Select, Text, case, func, literal, literal_column, select, union_all
 
 from inferq_core.errors import StoreUnavailable, UnknownJob
-from inferq_core.ids import BatchId, JobId, parse_job_id
+from inferq_core.ids import BatchId, JobId, parse_job_id, parse_job_ids
 from inferq_core.states import ErrorCode, Method, Priority, State
 from inferq_core.store import acceptance, cancelling
 from inferq_core.store.part import REF_COLUMNS, Part, pending_ref
@@ -51,7 +51,7 @@ class JobsPart(Part):
             raise unknown_job(job_id) from None
 
     def states(self, job_ids: Sequence[JobId]) -> Mapping[JobId, State]:
-        known = [id_ for id_ in map(parse_job_id, job_ids) if id_ is not None]
+        known = parse_job_ids(job_ids)
         if not known:
             return {}
         rows = self._database.read(lambda connection: connection.execute(_states(connection, known)).all())
@@ -83,7 +83,7 @@ class JobsPart(Part):
         raise StoreUnavailable(f"{len(left)} jobs moved whenever they were to be cancelled: cancel them again")
 
     def queued(self, job_ids: Sequence[JobId]) -> Sequence[PendingRef]:
-        known = [id_ for id_ in map(parse_job_id, job_ids) if id_ is not None]
+        known = parse_job_ids(job_ids)
 
         def work(connection: Connection) -> list[PendingRef]:
             wanted = one_of(connection, pending.c.id, known) & pending.c.batch_id.is_(None)
@@ -116,7 +116,7 @@ class JobsPart(Part):
         return None
 
     def results(self, job_ids: Sequence[JobId]) -> Mapping[JobId, StoredResult]:
-        known = [id_ for id_ in map(parse_job_id, job_ids) if id_ is not None]
+        known = parse_job_ids(job_ids)
         if not known:
             return {}
 
