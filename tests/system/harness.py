@@ -186,6 +186,16 @@ def _locked(path):
 @contextmanager
 def running(folder, redis_binary, store_url, **settings):
     broker = RedisServer(folder, redis_binary)
+    try:
+        with running_on(broker, folder, store_url, **settings) as system:
+            yield system
+    finally:
+        broker.stop()
+
+
+@contextmanager
+def running_on(broker, folder, store_url, **settings):
+    """A system on a broker that is there; when a test fails, the logs of the processes are shown."""
     system = System(folder, broker, store_url, **settings)
     try:
         yield system
@@ -194,4 +204,3 @@ def running(folder, redis_binary, store_url, **settings):
         raise
     finally:
         system.close()
-        broker.stop()

@@ -1,12 +1,10 @@
 """A broker that is silent and not gone (its process is stopped) holds up neither time limits nor signals nor Flower."""
 
-import sys
-
 import numpy as np
 import pytest
 from brokers import Redis, redis_binary
 from checks import register_model
-from harness import System, wait_for
+from harness import running_on, wait_for
 from misbehaving import POISON, Stuck
 
 from inferq import State
@@ -15,15 +13,13 @@ from inferq import State
 @pytest.fixture
 def system(tmp_path):
     broker = Redis(tmp_path / "broker", redis_binary())
-    system = System(tmp_path, broker, None, max_batch_rows=1, time_limit=12.0)
     try:
-        yield system
-    except BaseException:
-        sys.stderr.write(system.logs())
-        raise
+        with running_on(broker, tmp_path, None, max_batch_rows=1, time_limit=12.0) as system:
+            try:
+                yield system
+            finally:
+                broker.thaw()
     finally:
-        broker.thaw()
-        system.close()
         broker.close()
 
 

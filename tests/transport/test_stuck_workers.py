@@ -1,11 +1,9 @@
 """Real workers that stop fetching, as consumers do after some reconnects."""
 
-import sys
-
 import pytest
 from brokers import Redis, redis_binary
 from checks import assert_each_succeeded_once, register_model, rows_for
-from harness import System
+from harness import running_on
 from misbehaving import Base
 
 from inferq_workers.stuck import EXIT_STUCK
@@ -14,14 +12,10 @@ from inferq_workers.stuck import EXIT_STUCK
 @pytest.fixture
 def system(tmp_path):
     broker = Redis(tmp_path / "broker", redis_binary())
-    system = System(tmp_path, broker, None, stuck_after=3.0)
     try:
-        yield system
-    except BaseException:
-        sys.stderr.write(system.logs())
-        raise
+        with running_on(broker, tmp_path, None, stuck_after=3.0) as system:
+            yield system
     finally:
-        system.close()
         broker.close()
 
 

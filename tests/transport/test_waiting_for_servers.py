@@ -1,13 +1,12 @@
 """Real workers whose broker or store is away when they start, or goes away while they run."""
 
-import sys
 from contextlib import closing
 
 import numpy as np
 import pytest
 from brokers import Line, Redis, redis_binary, started
 from checks import assert_each_succeeded_once, finish, register_model, rows_for
-from harness import System, free_port, wait_for
+from harness import free_port, running_on, wait_for
 from misbehaving import POISON, Base, Stuck
 from sqlalchemy import make_url
 
@@ -24,14 +23,8 @@ def broker(tmp_path):
 
 
 def running(folder, broker, store_url=None, **settings):
-    system = System(folder, broker, store_url, **settings)
-    try:
+    with running_on(broker, folder, store_url, **settings) as system:
         yield system
-    except BaseException:
-        sys.stderr.write(system.logs())
-        raise
-    finally:
-        system.close()
 
 
 @pytest.fixture

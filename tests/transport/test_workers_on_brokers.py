@@ -2,7 +2,6 @@
 
 import os
 import pickle
-import sys
 import zlib
 from contextlib import closing
 from pathlib import Path
@@ -14,7 +13,7 @@ import psutil
 import pytest
 from brokers import Redis, connect, redis_binary, started
 from checks import assert_each_succeeded_once, register_model, rows_for
-from harness import System, wait_for
+from harness import running_on, wait_for
 from misbehaving import Raiser, Slow
 
 from inferq import State
@@ -52,14 +51,10 @@ def watched_system(tmp_path):
 
 
 def running(folder, broker):
-    system = System(folder, broker, None, max_batch_rows=1)
     try:
-        yield system
-    except BaseException:
-        sys.stderr.write(system.logs())
-        raise
+        with running_on(broker, folder, None, max_batch_rows=1) as system:
+            yield system
     finally:
-        system.close()
         broker.close()
 
 
