@@ -24,6 +24,8 @@ from inferq_core.errors import InvalidInput
 INT64_MIN, INT64_MAX = -(2**63), 2**63 - 1
 # Kinds of numpy's dtypes that are numbers here: float, int, unsigned, bool.
 NUMBERS = "fiub"
+# What NaN and infinity become in JSON. Looking for it in the text of a few rows is the cheapest check of all.
+NULL = "null"
 # Longest piece of a foreign value, in characters, that an error message shows.
 SHOWN = 60
 
@@ -59,8 +61,11 @@ def check_rows(layout: Layout, columns: Sequence[Column], rows: Any, *, max_rows
     if layout is Layout.MATRIX or all(column.is_float for column in columns):
         matrix = _as_numbers(table)
         if matrix is not None:
-            _check_matrix(columns, matrix)
-            return CheckedRows(n_rows, _wrap(layout, columns, _dump(matrix)))
+            _check_width(columns, matrix)
+            text = _dump(matrix)
+            if NULL in text:
+                _check_finite(columns, matrix)
+            return CheckedRows(n_rows, _wrap(layout, columns, text))
     cells = [_check_row(columns, index, row) for index, row in enumerate(table)]
     data: list[Any] = [row[0] for row in cells] if layout is Layout.TEXTS else cells
     return CheckedRows(n_rows, _wrap(layout, columns, _dump_cells(columns, cells, data)))
@@ -79,7 +84,8 @@ def check_each(
         matrix = _as_numbers(_table(layout, columns, table))
         if matrix is None or len(matrix) != len(items):
             return None
-        _check_matrix(columns, matrix)
+        _check_width(columns, matrix)
+        _check_finite(columns, matrix)
     except InvalidInput:
         return None
     before, after = _wrap(layout, columns, "\0").split("\0")
@@ -208,9 +214,13 @@ def _as_numbers(table: NDArray[Any] | list[Any]) -> NDArray[np.float64] | None:
     return np.ascontiguousarray(array, dtype=np.float64)
 
 
-def _check_matrix(columns: Sequence[Column], matrix: NDArray[np.float64]) -> None:
+def _check_width(columns: Sequence[Column], matrix: NDArray[np.float64]) -> None:
     if matrix.shape[1] != len(columns):
         raise InvalidInput(f"row 0: expected {_width(columns)}, got {matrix.shape[1]}")
+
+
+def _check_finite(columns: Sequence[Column], matrix: NDArray[np.float64]) -> None:
+    """Raises InvalidInput for infinity, and for NaN where a column takes no missing values."""
     bad = ~np.isfinite(matrix)
     if bad.any():
         nullable = np.fromiter((column.nullable for column in columns), dtype=bool, count=len(columns))
@@ -221,7 +231,7 @@ def _check_matrix(columns: Sequence[Column], matrix: NDArray[np.float64]) -> Non
 
 
 def _dump(matrix: NDArray[np.float64]) -> str:
-    return orjson.dumps(matrix, option=orjson.OPT_SERIALIZE_NUMPY).decode()  # NaN becomes null
+    return orjson.dumps(matrix, option=orjson.OPT_SERIALIZE_NUMPY).decode()
 
 
 # Everything else by the cell.

@@ -69,8 +69,7 @@ class Catalog:
 
     def _fresh(self, model: str, reference: str | None) -> Target:
         key = (model, reference)
-        with self._lock:
-            read_at, target = self._targets.get(key, (float("-inf"), None))
+        read_at, target = self._targets.get(key, (float("-inf"), None))
         if target is not None and time.monotonic() - read_at < FRESH_SECONDS:
             return target
         target = self._read(model, reference)

@@ -5,10 +5,9 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import timedelta
 from enum import Enum
-from typing import Any, TypedDict, TypeVar
+from typing import Any, NamedTuple, TypedDict, TypeVar
 
 import orjson
 
@@ -25,8 +24,7 @@ _METHODS = {member.value: member for member in Method}
 _PRIORITIES = {member.label: member for member in Priority}
 
 
-@dataclass(frozen=True, slots=True)
-class SubmitOptions:
+class SubmitOptions(NamedTuple):
     version: str | None
     method: Method
     priority: Priority

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from inferq.catalog import Catalog
 from inferq.intake import Intake
@@ -52,7 +52,7 @@ class Retrier:
         while left:
             copies = self._store.copies(left[:PAGE_JOBS])
             queues = {model: self._catalog.queue(model) for model in {copy.model for copy in copies}}
-            jobs = [replace(copy, queue=queues[copy.model], reply_to=self._reply_to()) for copy in copies]
+            jobs = [copy._replace(queue=queues[copy.model], reply_to=self._reply_to()) for copy in copies]
             answers = self._intake.accept(jobs)
             yield [
                 Retried(old, answer, answer == job.id) for old, job, answer in zip(left, jobs, answers, strict=False)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
 
@@ -147,7 +147,7 @@ class Run:
         """Accept number 0 alone: of several processes that begin the same run, one fixes the ids for all."""
         ids = NumberedIds(self._secret, time.time_ns() // 1_000_000)
         job = self._job(0, row, target, ids)
-        keyed = replace(job, idempotency_key=self.request.key, payload_digest=self.request.digest)
+        keyed = job._replace(idempotency_key=self.request.key, payload_digest=self.request.digest)
         (first,) = self._intake.accept([keyed])
         return NumberedIds.from_first(self._secret, first)
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import orjson
-from sqlalchemy import Connection, select, text
+from sqlalchemy import Connection, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from inferq_core.errors import IdempotencyConflict
@@ -47,14 +47,14 @@ _RECORD = ", ".join(f"{name} {kind}" for name, kind in _KIND.items())
 
 # A job that is there already (the call is repeated because its commit was in doubt) is not made pending again. Ids and
 # inputs travel as one text each: a join on this side instead of escaping each for an array.
-_POSTGRESQL_INSERT = text(f"""
+_POSTGRESQL_INSERT = f"""
 WITH moment AS MATERIALIZED (SELECT {POSTGRESQL_CLOCK} AS at), inserted AS (
     INSERT INTO jobs ({_COLUMNS}, created_at, deadline_at)
     SELECT {_COLUMNS}, moment.at, moment.at + deadline
-    FROM unnest(CAST(string_to_array(:ids, ',') AS uuid[]), string_to_array(:inputs, :separator),
-        CAST(string_to_array(:hashes, ',') AS bigint[]), CAST(string_to_array(:kinds, ',') AS int[]))
+    FROM unnest(CAST(string_to_array(%(ids)s, ',') AS uuid[]), string_to_array(%(inputs)s, %(separator)s),
+        CAST(string_to_array(%(hashes)s, ',') AS bigint[]), CAST(string_to_array(%(kinds)s, ',') AS int[]))
         AS one (id, inputs, routing_hash, kind)
-    JOIN json_to_recordset(CAST(:described AS json)) AS kind (number int, {_RECORD}) ON kind.number = one.kind
+    JOIN json_to_recordset(CAST(%(described)s AS json)) AS kind (number int, {_RECORD}) ON kind.number = one.kind
     CROSS JOIN moment
     ON CONFLICT (id) DO NOTHING
     RETURNING id, model, queue, priority, n_rows, created_at, deadline_at
@@ -64,7 +64,7 @@ WITH moment AS MATERIALIZED (SELECT {POSTGRESQL_CLOCK} AS at), inserted AS (
     SELECT id, model, queue, priority, n_rows, 0, 0, created_at, 0, created_at, deadline_at FROM inserted
 )
 SELECT at FROM moment
-""")  # noqa: S608 - made of the constants above
+"""  # noqa: S608 - made of the constants above
 
 # SQLite has no data-modifying WITH; its write lock is held, so what is there stays as it is between the steps.
 _SQLITE_THERE = f"""
@@ -90,25 +90,29 @@ def accept(connection: Connection, new_jobs: Sequence[NewJob]) -> Accepted:
     if not fresh:
         return Accepted(ids=ids, fresh=frozenset(), published_at=read_clock(connection))
     if connection.dialect.name == "postgresql":
-        now = _postgresql_insert(connection, list(fresh.values()))
+        inserted = connection.exec_driver_sql(_POSTGRESQL_INSERT, _postgresql_values(list(fresh.values())))
+        now = float(inserted.scalar_one())
     else:
         with sqlite_cursor(connection) as cursor:
             now = _sqlite_insert(cursor, list(fresh.values()))
     return Accepted(ids=ids, fresh=frozenset(fresh), published_at=now)
 
 
-def accept_plainly(cursor: sqlite3.Cursor, new_jobs: Sequence[NewJob]) -> Accepted:
-    """`accept` on SQLite, for jobs without idempotency keys."""
+def accept_plainly(cursor: Any, new_jobs: Sequence[NewJob], *, sqlite: bool) -> Accepted:
+    """`accept` on the driver's own cursor, for jobs without idempotency keys."""
     fresh = {job.id: job for job in new_jobs}
-    now = _sqlite_insert(cursor, list(fresh.values()))
+    jobs = list(fresh.values())
+    if sqlite:
+        now = _sqlite_insert(cursor, jobs)
+    else:
+        [now] = cursor.execute(_POSTGRESQL_INSERT, _postgresql_values(jobs)).fetchone()
     return Accepted(ids=[job.id for job in new_jobs], fresh=frozenset(fresh), published_at=now)
 
 
-def _postgresql_insert(connection: Connection, new_jobs: Sequence[NewJob]) -> float:
-    """When they were accepted."""
+def _postgresql_values(new_jobs: Sequence[NewJob]) -> dict[str, str]:
     kinds: dict[tuple[Any, ...], int] = {}
     numbers = [kinds.setdefault((*_kind(job), job.deadline), len(kinds) + 1) for job in new_jobs]
-    values = {
+    return {
         "ids": ",".join([job.id for job in new_jobs]),
         "inputs": SEPARATOR.join([job.inputs for job in new_jobs]),
         "separator": SEPARATOR,
@@ -116,7 +120,6 @@ def _postgresql_insert(connection: Connection, new_jobs: Sequence[NewJob]) -> fl
         "kinds": ",".join(map(str, numbers)),
         "described": kinds_text(list(_KIND), kinds),
     }
-    return float(connection.execute(_POSTGRESQL_INSERT, values).scalar_one())
 
 
 def _sqlite_insert(cursor: sqlite3.Cursor, new_jobs: Sequence[NewJob]) -> float:

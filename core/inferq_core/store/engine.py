@@ -11,8 +11,8 @@ import sqlite3
 import time
 import weakref
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from functools import cache
+from contextlib import AbstractContextManager, closing, contextmanager
+from functools import cache, partial
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Engine, create_engine, event, make_url
@@ -22,16 +22,20 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from inferq_core.errors import InvalidInput, SettingsError, StoreUnavailable
 from inferq_core.settings import redact
-from inferq_core.store.translation import is_busy, is_conflict, plain_error, translate
+from inferq_core.store.translation import driver_error, is_busy, is_conflict, plain_error, translate
 
 T = TypeVar("T")
+Given = TypeVar("Given")
 
 WRITE = "BEGIN IMMEDIATE"
 # Instead of a word that begins a transaction: each statement is one, and sees one state.
 AUTOCOMMIT = "AUTOCOMMIT"
+# Of a transaction of several statements on PostgreSQL: each sees what was committed before it began.
+READ_COMMITTED = "READ COMMITTED"
 
 # Writers of SQLite take turns; a turn is milliseconds. Only a stuck process lets this run out.
 BUSY_TIMEOUT_S = 30.0
+BUSY_TIMEOUT_MS = round(BUSY_TIMEOUT_S * 1000)
 # Seconds between two looks at whether it is one's turn to write.
 TURN_LOOK_S = 0.0003
 CONNECT_TIMEOUT_S = 10
@@ -68,7 +72,8 @@ class Database:
 
     def read(self, work: Callable[[Connection], T]) -> T:
         """Run `work` in a transaction that writes nothing. SQLite: all its statements see one state."""
-        return self._run(work, begin="BEGIN" if self.is_sqlite else AUTOCOMMIT, synchronous=None)
+        begin = "BEGIN" if self.is_sqlite else AUTOCOMMIT
+        return self._run(work, partial(self._transaction, begin=begin, synchronous=None))
 
     def write(self, work: Callable[[Connection], T], *, durable: bool = True, single: bool = False) -> T:
         """Run `work` in one transaction and commit it. `work` may run again after a conflict: keep it free of effects.
@@ -77,29 +82,15 @@ class Database:
         with its first statement only, which is a transaction by itself and takes one trip to the server.
         """
         begin = AUTOCOMMIT if single and not self.is_sqlite else WRITE
-        return self._run(work, begin=begin, synchronous="FULL" if durable else "NORMAL")
+        synchronous = "FULL" if durable else "NORMAL"
+        return self._run(work, partial(self._transaction, begin=begin, synchronous=synchronous))
 
-    def write_plainly(self, work: Callable[[sqlite3.Cursor], T]) -> T:
-        """`write`, durable, on SQLite alone, without SQLAlchemy's layers: for the write that an application waits for.
+    def write_plainly(self, work: Callable[[Any], T]) -> T:
+        """`write`, durable and single, without SQLAlchemy's layers: for the write that an application waits for.
 
-        `work` gets the driver's cursor; its rows are `sqlite3.Row`.
+        `work` gets the driver's cursor; on SQLite its rows are `sqlite3.Row`.
         """
-        with self._errors():
-            pooled = self.engine().raw_connection()
-            try:
-                cursor: Any = pooled.cursor()
-                cursor.row_factory = sqlite3.Row
-                cursor.execute("PRAGMA synchronous=FULL")
-                _take_turn(cursor)
-                try:
-                    result = work(cursor)
-                except BaseException:
-                    pooled.rollback()
-                    raise
-                pooled.commit()
-                return result
-            finally:
-                pooled.close()
+        return self._run(work, self._plain_sqlite if self.is_sqlite else self._plain_postgresql)
 
     def close(self) -> None:
         """Close the connections of this process. The next use opens new ones."""
@@ -124,14 +115,14 @@ class Database:
         self._engine, self._pid = engine, os.getpid()
         return engine
 
-    def _run(self, work: Callable[[Connection], T], *, begin: str, synchronous: str | None) -> T:
+    def _run(self, work: Callable[[Given], T], transaction: Callable[[Engine], AbstractContextManager[Given]]) -> T:
         tries = 0
         while True:
             tries += 1
             worked = False
             try:
-                with self._transaction(self.engine(), begin=begin, synchronous=synchronous) as connection:
-                    result = work(connection)
+                with transaction(self.engine()) as given:
+                    result = work(given)
                     worked = True
             except StoreUnavailable as error:
                 # A server that was restarted costs nobody an error: its old connections are all dropped by now. Whether
@@ -156,10 +147,42 @@ class Database:
                 if synchronous is not None:
                     _set_synchronous(connection, synchronous)
                 connection = connection.execution_options(inferq_begin=begin)  # noqa: PLW2901
-            elif begin == AUTOCOMMIT:
-                connection = connection.execution_options(isolation_level="AUTOCOMMIT")  # noqa: PLW2901
+            elif begin != AUTOCOMMIT:
+                connection = connection.execution_options(isolation_level=READ_COMMITTED)  # noqa: PLW2901
             with connection.begin():
                 yield connection
+
+    @contextmanager
+    def _plain_sqlite(self, engine: Engine) -> Iterator[Any]:
+        with self._errors(), closing(engine.raw_connection()) as pooled:
+            cursor: Any = pooled.cursor()
+            cursor.row_factory = sqlite3.Row
+            _set(pooled.info, cursor, "synchronous", "FULL")
+            _take_turn(pooled.info, cursor)
+            try:
+                yield cursor
+            except BaseException:
+                pooled.rollback()
+                raise
+            pooled.commit()
+
+    @contextmanager
+    def _plain_postgresql(self, engine: Engine) -> Iterator[Any]:
+        driver: Any = engine.dialect.dbapi
+        with self._errors():
+            pooled = None
+            try:
+                pooled = engine.raw_connection()
+                yield pooled.cursor()
+            except driver.Error as error:
+                lost = pooled is not None and engine.dialect.is_disconnect(error, pooled.driver_connection, None)
+                if pooled is not None and lost:
+                    pooled.invalidate(error)
+                    engine.dispose()  # what the others were connected to is gone as well
+                raise driver_error(error, engine.dialect, lost=lost) from error
+            finally:
+                if pooled is not None:
+                    pooled.close()
 
     @contextmanager
     def _errors(self) -> Iterator[None]:
@@ -208,6 +231,7 @@ def _postgresql_engine(url: URL) -> Engine:
     try:
         return create_engine(
             url,
+            isolation_level=AUTOCOMMIT,  # most transactions are one statement; the others say so
             hide_parameters=True,  # inputs of jobs have no place in error messages
             connect_args={} if "connect_timeout" in url.query else {"connect_timeout": CONNECT_TIMEOUT_S},
         )
@@ -242,47 +266,52 @@ def _prepare_sqlite(connection: Any, _: Any) -> None:
 
 def _begin_sqlite(connection: Connection) -> None:
     begin = connection.get_execution_options().get("inferq_begin", WRITE)
-    if begin != WRITE:
-        connection.exec_driver_sql(begin)
-        return
     cursor = connection.connection.cursor()
     try:
-        _take_turn(cursor)
+        if begin == WRITE:
+            _take_turn(connection.info, cursor)
+        else:
+            _set(connection.info, cursor, "busy_timeout", BUSY_TIMEOUT_MS)
+            cursor.execute(begin)
     except sqlite3.Error as error:
         raise plain_error(error) from error
     finally:
         cursor.close()
 
 
-def _take_turn(cursor: Any) -> None:
+def _take_turn(info: dict[Any, Any], cursor: Any) -> None:
     """Begin to write as soon as the writer before has ended. Raises sqlite3.Error.
 
     SQLite's own way of waiting sleeps longer and longer, up to 100 ms, between two looks: with two busy writers the
     lock is free for a good part of the time, and the unlucky one starves.
     """
     give_up = time.monotonic() + BUSY_TIMEOUT_S
-    cursor.execute("PRAGMA busy_timeout=0")
-    try:
-        while True:
-            try:
-                cursor.execute(WRITE)
-            except sqlite3.OperationalError as error:
-                if not is_busy(error) or time.monotonic() > give_up:
-                    raise
-                time.sleep(TURN_LOOK_S)
-            else:
-                return
-    finally:
-        cursor.execute(f"PRAGMA busy_timeout={round(BUSY_TIMEOUT_S * 1000)}")
+    _set(info, cursor, "busy_timeout", 0)
+    while True:
+        try:
+            cursor.execute(WRITE)
+        except sqlite3.OperationalError as error:
+            if not is_busy(error) or time.monotonic() > give_up:
+                raise
+            time.sleep(TURN_LOOK_S)
+        else:
+            return
 
 
 def _set_synchronous(connection: Connection, level: str) -> None:
     """Has no effect inside a transaction, so it goes to the driver before one begins."""
     cursor = connection.connection.cursor()
     try:
-        cursor.execute(f"PRAGMA synchronous={level}")
+        _set(connection.info, cursor, "synchronous", level)
     finally:
         cursor.close()
+
+
+def _set(info: dict[Any, Any], cursor: Any, pragma: str, value: str | int) -> None:
+    """Have the connection whose `info` it is so, if it is not: a statement costs more than half of a small insert."""
+    if info.get(pragma) != value:
+        cursor.execute(f"PRAGMA {pragma}={value}")
+        info[pragma] = value
 
 
 def _watch_forks(database: Database) -> None:

@@ -33,10 +33,10 @@ class JobsPart(Part):
     """See `contract.Jobs`. `cancel` may take several transactions; each job is cancelled in one of them."""
 
     def accept(self, jobs: Sequence[NewJob]) -> Accepted:
-        single = acceptance.is_single(jobs)
-        if single and jobs and self._database.is_sqlite:
-            return self._database.write_plainly(lambda cursor: acceptance.accept_plainly(cursor, jobs))
-        return self._database.write(lambda connection: acceptance.accept(connection, jobs), single=single)
+        if not jobs or any(job.sole_key is not None for job in jobs):
+            return self._database.write(lambda connection: acceptance.accept(connection, jobs))
+        sqlite = self._database.is_sqlite
+        return self._database.write_plainly(lambda cursor: acceptance.accept_plainly(cursor, jobs, sqlite=sqlite))
 
     def keyed(self, idempotency_key: str) -> JobId | None:
         query = select(idempotency_keys.c.job_id).where(idempotency_keys.c.key == idempotency_key)

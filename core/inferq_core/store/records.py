@@ -14,9 +14,11 @@ from inferq_core.ids import BatchId, JobId
 from inferq_core.states import ErrorCode, Method, Priority, State
 
 
-@dataclass(frozen=True, slots=True)
-class NewJob:
-    """A job to accept. `inputs` is the JSON text of the rows (see `inferq_core.rows`)."""
+class NewJob(NamedTuple):
+    """A job to accept. `inputs` is the JSON text of the rows (see `inferq_core.rows`).
+
+    Like others of which there are many a tuple: a frozen dataclass takes several times as long to make.
+    """
 
     id: JobId
     model: str
@@ -60,7 +62,7 @@ class Accepted:
 
 
 class ClaimedJob(NamedTuple):
-    """A job in the hands of its batch. Like `Outcome` a tuple: a frozen dataclass takes five times as long to make."""
+    """A job in the hands of its batch."""
 
     id: JobId
     model: str
@@ -87,8 +89,7 @@ class Claim:
     refused: Sequence[PendingRef]  # still queued: publish them again in groups no larger than their limit
 
 
-@dataclass(frozen=True, slots=True)
-class PendingRef:
+class PendingRef(NamedTuple):
     """A queued job without its inputs: enough to publish a message for it."""
 
     id: JobId

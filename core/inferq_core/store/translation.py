@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import sqlite3
 
+from sqlalchemy import Dialect
 from sqlalchemy.dialects.sqlite.pysqlite import SQLiteDialect_pysqlite
 from sqlalchemy.exc import DataError, DBAPIError, InterfaceError, OperationalError
 
@@ -31,11 +32,17 @@ def is_conflict(error: DBAPIError) -> bool:
     return _sqlstate(error) in (_DEADLOCK, _SERIALIZATION)
 
 
-def plain_error(error: sqlite3.Error) -> DBAPIError:
-    """What SQLAlchemy would raise for the driver's error."""
-    wrapped = DBAPIError.instance(None, None, error, sqlite3.Error, dialect=_SQLITE)
+def driver_error(error: Exception, dialect: Dialect, *, lost: bool = False) -> DBAPIError:
+    """What SQLAlchemy would raise for the driver's error. Lost: so was the connection."""
+    base = dialect.dbapi.Error  # type: ignore[union-attr]  # there is a driver, it raised
+    wrapped = DBAPIError.instance(None, None, error, base, connection_invalidated=lost, dialect=dialect)
     assert isinstance(wrapped, DBAPIError)
     return wrapped
+
+
+def plain_error(error: sqlite3.Error) -> DBAPIError:
+    """`driver_error` of SQLite."""
+    return driver_error(error, _SQLITE)
 
 
 def is_busy(error: sqlite3.OperationalError) -> bool:
