@@ -13,6 +13,7 @@ from kombu.exceptions import OperationalError
 from inferq_core import redis_lists
 from inferq_core.broker_url import check_url, is_redis, is_sentinel, kombu_url, sentinels_of, tls_options
 from inferq_core.errors import BrokerUnavailable
+from inferq_core.logging import get_logger
 from inferq_core.messages import JobMessage
 from inferq_core.settings import redact
 from inferq_core.states import Priority
@@ -26,6 +27,11 @@ AMQP_MAX_PRIORITY = 10
 SET_ASIDE_QUEUE = "inferq.set-aside"
 # Messages that an AMQP broker keeps there, as many as workers keep on Redis; the oldest go.
 SET_ASIDE_MAX = 10_000
+
+log = get_logger(__name__)
+
+# What becomes of jobs whose messages the broker did not take: for logs.
+KEEPER_PUBLISHES = "the keeper publishes them"
 
 Answer = TypeVar("Answer")
 
@@ -84,8 +90,9 @@ class Publisher:
     def publish(self, messages: Sequence[JobMessage]) -> None:
         """Publish all messages, in order.
 
-        Raises BrokerUnavailable when the broker does not take them after one reconnect; some may be published then,
-        which is harmless: a job is claimed once however many messages name it.
+        Raises BrokerUnavailable when the broker does not take them, or what was published just before, after one
+        reconnect; some may be published then, which is harmless: a job is claimed once however many messages name it.
+        In a burst the answer is read by the next call (see `redis_lists.Pusher`), or by `close`.
         """
         if messages:
             self._with_reconnect(lambda: self._broker.publish(messages))
@@ -99,8 +106,14 @@ class Publisher:
         self._with_reconnect(self._broker.ping)
 
     def close(self) -> None:
+        """Close the connections, once the broker has taken what was published, or does not answer."""
         with self._lock:
-            self._broker.close()
+            try:
+                self._broker.settle()
+            except self._broker.errors() as error:
+                log.warning("publish_failed", reason=str(self._unavailable(error)), consequence=KEEPER_PUBLISHES)
+            finally:
+                self._broker.close()
 
     def _with_reconnect(self, action: Callable[[], Answer]) -> Answer:
         with self._lock:
@@ -112,20 +125,23 @@ class Publisher:
                     return action()
             except self._broker.errors() as error:
                 self._broker.close()
-                reason = f"{type(error).__name__}: {error}"
-                message = f"the broker at {redact(self._url)} does not answer ({reason})"
-                raise BrokerUnavailable(message) from error
+                raise self._unavailable(error) from error
+
+    def _unavailable(self, error: BaseException) -> BrokerUnavailable:
+        reason = f"{type(error).__name__}: {error}"
+        return BrokerUnavailable(f"the broker at {redact(self._url)} does not answer ({reason})")
 
 
 class _Redis:
     def __init__(self, url: str) -> None:
         self._client = redis_lists.client_of(url, connect_timeout=CONNECT_TIMEOUT, timeout=CONNECT_TIMEOUT)
-        self._connection: Any = None
+        self._pusher = redis_lists.Pusher(self._client)
 
     def publish(self, messages: Sequence[JobMessage]) -> None:
-        if self._connection is None:
-            self._connection = self._client.connection_pool.get_connection()
-        redis_lists.push(self._connection, messages)
+        self._pusher.push(messages)
+
+    def settle(self) -> None:
+        self._pusher.settle()
 
     def depth(self, name: str) -> int:
         return redis_lists.depth(self._client, name)
@@ -134,7 +150,7 @@ class _Redis:
         self._client.ping()
 
     def close(self) -> None:
-        self._connection = None
+        self._pusher.drop()
         self._client.connection_pool.disconnect()
         self._client.connection_pool.reset()
 
@@ -165,6 +181,9 @@ class _Amqp:
                 priority=AMQP_PRIORITY[message.priority],
                 delivery_mode=2,
             )
+
+    def settle(self) -> None:
+        """AMQP without confirms has no answers."""
 
     def depth(self, name: str) -> int:
         declared = queue(name, self._url)(self._open().channel)

@@ -6,6 +6,7 @@ costs a tenth of going through kombu's layers, and any Celery worker reads them 
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from itertools import groupby
 from typing import Any
@@ -22,6 +23,8 @@ from inferq_core.states import Priority
 
 # kombu's lists pop the smallest step first.
 STEPS = {Priority.INTERACTIVE: 0, Priority.NORMAL: 3, Priority.BULK: 6}
+# Seconds within which the next push is expected to read the answer of the last one.
+BURST = 1.0
 # What kombu puts between the name of a queue and a step above 0.
 SEPARATOR = "\x06\x16"
 
@@ -76,18 +79,65 @@ def keys_of(queue: str) -> list[str]:
     return [key_of(queue, step) for step in STEPS.values()]
 
 
-def push(connection: redis.Connection, messages: Sequence[JobMessage]) -> None:
-    """Put the messages into their lists, in order, in one round trip. Raises redis.RedisError.
+class Pusher:
+    """Puts messages into their lists over a connection of its own. Not safe for threads.
 
-    It takes a connection: what redis-py's client does around a command costs as much again as the command.
+    A push within BURST seconds of the last one does not wait for its answer: the next push reads it, and `close`. When
+    it turns out that the server did not take what was sent, or went away, the next push sends it again. It takes a
+    connection: what redis-py's client does around a command costs as much again as the command.
     """
+
+    def __init__(self, client: redis.Redis) -> None:
+        self._pool = client.connection_pool
+        self._connection: Any = None
+        self._unread = 0  # answers
+        self._sent: Sequence[JobMessage] = ()  # what they will be about
+        self._last = float("-inf")
+
+    def push(self, messages: Sequence[JobMessage]) -> None:
+        """Put the messages into their lists, in order. Raises redis.RedisError and OSError; push again then.
+
+        The second time it waits for the answer, and what it does not take then is given up.
+        """
+        burst = self._connection is not None and time.monotonic() - self._last < BURST
+        if self._connection is None:
+            self._connection = self._pool.get_connection()
+        else:
+            self._read_answers()
+            if self._connection.can_read(timeout=0):
+                raise redis.ConnectionError("the server sent what nobody asked for")
+        due, self._sent = [*self._sent, *messages], ()
+        self._unread = _send(self._connection, due)
+        if burst:
+            self._sent = due
+        else:
+            self._read_answers()
+        self._last = time.monotonic()
+
+    def settle(self) -> None:
+        """Wait for the answers that are due. Raises redis.RedisError and OSError."""
+        if self._connection is not None:
+            self._read_answers()
+
+    def drop(self) -> None:
+        """Forget the connection, without an answer. What it had sent is sent again with the next push."""
+        self._connection, self._unread = None, 0
+
+    def _read_answers(self) -> None:
+        while self._unread:
+            self._connection.read_response()
+            self._unread -= 1
+        self._sent = ()
+
+
+def _send(connection: redis.Connection, messages: Sequence[JobMessage]) -> int:
+    """One trip for all of them; the number of answers that will come."""
     commands = [
         ("LPUSH", key, *map(encode, run))
         for key, run in groupby(messages, key=lambda message: key_of(message.queue, STEPS[message.priority]))
     ]
     connection.send_packed_command(connection.pack_commands(commands))  # type: ignore[no-untyped-call]
-    for _ in commands:
-        connection.read_response()
+    return len(commands)
 
 
 def depth(client: redis.Redis, queue: str) -> int:

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
+from inferq_core.broker import KEEPER_PUBLISHES
 from inferq_core.errors import BrokerUnavailable
 from inferq_core.ids import JobId
 from inferq_core.logging import get_logger
@@ -55,7 +56,7 @@ class Intake:
             self._publisher.publish(group(refs, self._limits_of, self._store.store_id))
         except BrokerUnavailable as error:
             self._paused_until = time.monotonic() + BROKER_PAUSE
-            log.warning("publish_failed", jobs=len(refs), reason=str(error), consequence="the keeper publishes them")
+            log.warning("publish_failed", jobs=len(refs), reason=str(error), consequence=KEEPER_PUBLISHES)
 
 
 def fresh_refs(jobs: Sequence[NewJob], accepted: Accepted) -> list[PendingRef]:
