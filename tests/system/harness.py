@@ -120,7 +120,8 @@ class System:
         """The prediction processes of a worker, once they are all there."""
 
         def children():
-            found = psutil.Process(worker.pid).children()
+            every = psutil.Process(worker.pid).children()
+            found = [child for child in every if child.status() != psutil.STATUS_ZOMBIE]
             return found if len(found) >= self.settings.concurrency else []
 
         return wait_for(children, timeout=60, what="pool processes")
