@@ -13,6 +13,7 @@ import orjson
 
 from inferq_core.errors import InvalidInput
 from inferq_core.states import Method, Priority
+from inferq_core.store.records import RETRY_PREFIX
 
 # Characters of a key, and bytes of metadata: more belongs into the application's own tables.
 MAX_KEY = 200
@@ -68,7 +69,7 @@ def check_options(
         priority=_choice("priority", priority, _PRIORITIES),
         deadline=_deadline(deadline),
         routing_key=_key("routing_key", routing_key),
-        idempotency_key=_key("idempotency_key", idempotency_key),
+        idempotency_key=_own_key(idempotency_key),
         metadata=_metadata(metadata),
     )
 
@@ -120,6 +121,13 @@ def _key(name: str, value: str | None) -> str | None:
     if not is_text(value) or len(value) > MAX_KEY:
         raise InvalidInput(f"{name}={value!r}: give a text of 1 to {MAX_KEY} characters")
     return value
+
+
+def _own_key(value: str | None) -> str | None:
+    key = _key("idempotency_key", value)
+    if key is not None and key.startswith(RETRY_PREFIX):
+        raise InvalidInput(f"idempotency_key={key!r}: keys that begin with {RETRY_PREFIX!r} are those of retried jobs")
+    return key
 
 
 def _metadata(value: Mapping[str, Any] | None) -> str | None:

@@ -82,6 +82,7 @@ def test_rows_that_do_not_fit_leave_nothing_behind(installation, model, rows, me
         ({"version": True}, InvalidInput, "version=True"),
         ({"routing_key": ""}, InvalidInput, "routing_key=''"),
         ({"idempotency_key": "a\x00b"}, InvalidInput, "idempotency_key"),
+        ({"idempotency_key": "retry:0"}, InvalidInput, "those of retried jobs"),
         ({"metadata": {"at": object()}}, InvalidInput, "metadata"),
         ({"metadata": {"text": "x" * 20_000}}, InvalidInput, "metadata has 20"),
         ({"metadata": [1]}, InvalidInput, "metadata.*list"),
