@@ -53,7 +53,7 @@ class Client:
         self._store = open_store(self.settings) if store is None else store
         self._publisher = self._doorbell()
         self._catalog = Catalog(self._store, self.settings)
-        self._admission = Admission(self._store, self.settings)
+        self._admission = Admission(self._store, self.settings, self._catalog.max_backlog)
         self._waiter = Waiter(self._store, self.settings.broker)
         self._notifier = Notifier(self.settings.broker)
         self._intake = Intake(self._store, self._publisher, self._catalog.limits)
@@ -111,7 +111,10 @@ class Client:
             idempotency_key=idempotency_key,
             metadata=metadata,
         )
-        return Job(self, self._commit.run(self._prepare(model, rows, options)))
+        job = self._prepare(model, rows, options)
+        with self._admission.entering([job]):
+            self._expect(job)
+            return Job(self, self._commit.run(job))
 
     def submit_many(self, model: str, items: Any, **options: Unpack[ManyOptions]) -> list[Job]:
         """Enqueue one job per item (a row, or rows) and return their handles, in order.
@@ -123,8 +126,8 @@ class Client:
         """
         if hasattr(items, "__len__"):
             prepared = list(self._prepare_each(model, items, _many(options)))
-            self._admit(prepared)
-            return [Job(self, job_id) for chunk in chunks(prepared) for job_id in self._intake.accept(chunk)]
+            with self._admission.entering(prepared):
+                return [Job(self, job_id) for chunk in chunks(prepared) for job_id in self._intake.accept(chunk)]
         return list(self.submit_stream(model, items, **options))
 
     def submit_stream(self, model: str, items: Any, **options: Unpack[ManyOptions]) -> Iterator[Job]:
@@ -148,7 +151,7 @@ class Client:
         """Seconds until the job is expected to end, by what waits before it and what workers learned; 0 once it has.
 
         None when nothing is learned yet, or nobody serves the queue. It counts all that waits now, so ask right after
-        submitting. Raises UnknownJob for an id never issued.
+        submitting; the look at it is at most a second old. Raises UnknownJob for an id never issued.
         """
         view = self._store.view(id_of(job_id))
         if view.state.terminal:
@@ -262,12 +265,16 @@ class Client:
         prepared: dict[int, NewJob] = {}
         for place, (model, rows, options) in enumerate(requests):
             try:
-                prepared[place] = self._prepare(model, rows, options)
-                answers.append(prepared[place].id)
+                job = self._prepare(model, rows, options)
+                self._admission.reserve([job])
+                self._expect(job)
+                prepared[place] = job
+                answers.append(job.id)
             except Exception as error:  # noqa: BLE001  # handed to the caller whose request it is
                 answers.append(error)
         for place, answer in zip(prepared, self._commit.run_each(list(prepared.values())), strict=True):
             answers[place] = answer
+            self._admission.settle([prepared[place]], stored=not isinstance(answer, Exception))
         return answers
 
     def _accept_each(self, model: str, items: Any, options: ManyOptions, first: int = 0) -> Iterator[Sequence[JobId]]:
@@ -278,31 +285,16 @@ class Client:
     def _prepare(self, model: str, rows: Any, options: SubmitOptions) -> NewJob:
         """The job, checked. Raises UnknownModel, UnknownVersion, InvalidInput."""
         target = self._target(model, options)
-        job = self._job(target, self._checked(target, rows), options)
-        if (target.max_backlog, options.deadline) != (None, None) and not self._is_known(options):
-            self._admit([job])
-        if options.idempotency_key is None:
-            self._waiter.expect(job.id)
-        return job
+        return self._job(target, self._checked(target, rows), options)
 
-    def _is_known(self, options: SubmitOptions) -> bool:
-        """Whether its key stands for a job already: then that one answers, however full it is."""
-        return options.idempotency_key is not None and self._store.keyed(options.idempotency_key) is not None
+    def _expect(self, job: NewJob) -> None:
+        if job.idempotency_key is None:
+            self._waiter.expect(job.id)
 
     def _take(self, jobs: Sequence[NewJob]) -> Sequence[JobId]:
-        self._admit(jobs)
-        return self._intake.accept(jobs)
-
-    def _admit(self, jobs: Sequence[NewJob]) -> None:
         """Raises BacklogFull."""
-        self._admission.admit(
-            [
-                Wanted(
-                    job.queue, job.priority, job.model, job.n_rows, self._catalog.max_backlog(job.model), job.deadline
-                )
-                for job in jobs
-            ]
-        )
+        with self._admission.entering(jobs):
+            return self._intake.accept(jobs)
 
     def _job(self, target: Target, checked: CheckedRows, options: SubmitOptions) -> NewJob:
         job_id = new_job_id()
