@@ -7,6 +7,7 @@ InferqError
 ├── UnknownModel            no model of that name
 ├── UnknownVersion          the model has no such version or alias
 ├── JobUnfinished           a job that has to end first
+├── BacklogFull             the system cannot take more of a model, or not in time
 ├── JobFailed               `Job.result()` of a job that ended without a result
 ├── WaitTimeout             the wait ended before the job did
 ├── ArtifactRejected        an artifact that must not, or cannot, be loaded
@@ -53,6 +54,19 @@ class UnknownModel(InferqError, LookupError):
 
 class UnknownVersion(InferqError, LookupError):
     """The model has no such version or alias. `inferq models show NAME` lists them."""
+
+
+class BacklogFull(InferqError):
+    """The model's backlog is at its bound, or the job could not begin before its deadline. Nothing was stored.
+
+    `retry_after`: seconds until it would fit at the learned rate; None when that cannot be told, or when it never fits.
+    """
+
+    def __init__(self, model: str, reason: str, retry_after: float | None) -> None:
+        when = "" if retry_after is None else f"; try again in about {retry_after:.3g} s"
+        super().__init__(f"model {model!r} takes no more now: {reason}{when}")
+        self.model = model
+        self.retry_after = retry_after
 
 
 class JobFailed(InferqError):

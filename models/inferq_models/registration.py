@@ -51,6 +51,7 @@ class _Target:
     max_batch_rows: int | None
     time_limit: float | None
     latency_target: float | None
+    max_backlog: int | None
     promote: bool
     runtime: str
 
@@ -79,6 +80,7 @@ def register(
     max_batch_rows: int | None = None,
     time_limit: float | None = None,
     latency_target: float | None = None,
+    max_backlog: int | None = None,
     promote: bool = True,
     runtime: Literal["auto", "sklearn", "onnx"] = "auto",
 ) -> VersionRecord:
@@ -88,8 +90,9 @@ def register(
     array, a DataFrame, or a list of str for a text model. Names, types and missing values of the signature come from
     it; a few hundred rows are plenty. `y_sample`, (n_rows,), is checked against the estimator's classes. `trust_types`
     are the full names of types in the estimator that skops does not know and that you have read; they are kept with
-    the version. `queue`, `max_batch_rows`, `time_limit` and `latency_target` (seconds) are settings of the model; None
-    leaves them as they are. `promote` points the alias `champion` to the new version; the first version always gets it.
+    the version. `queue`, `max_batch_rows`, `time_limit`, `latency_target` (seconds) and `max_backlog` (rows) are
+    settings of the model; None leaves them as they are. `promote` points the alias `champion` to the new version; the
+    first version always gets it.
     Without `store`, the one of `settings` (default: INFERQ_*) is opened.
 
     `runtime` says what computes `predict` and `predict_proba`: "onnx" (extra `onnx`), after a conversion whose answers
@@ -100,7 +103,9 @@ def register(
     types that are not approved, predicts something else after loading than before, or cannot be served by the runtime
     "onnx" that was asked for.
     """
-    target = _Target(name, store, settings, queue, max_batch_rows, time_limit, latency_target, promote, runtime)
+    target = _Target(
+        name, store, settings, queue, max_batch_rows, time_limit, latency_target, max_backlog, promote, runtime
+    )
     target.check()
     candidate = _Candidate(_dump(estimator), Format.SKOPS, tuple(sorted(set(trust_types))), trust_pickle=False)
     loaded = _open(candidate)
@@ -122,6 +127,7 @@ def register_file(
     max_batch_rows: int | None = None,
     time_limit: float | None = None,
     latency_target: float | None = None,
+    max_backlog: int | None = None,
     promote: bool = True,
     runtime: Literal["auto", "sklearn", "onnx"] = "auto",
 ) -> VersionRecord:
@@ -135,7 +141,9 @@ def register_file(
 
     Also raises RegistrationRefused when the file was written by another scikit-learn than the one that runs here.
     """
-    target = _Target(name, store, settings, queue, max_batch_rows, time_limit, latency_target, promote, runtime)
+    target = _Target(
+        name, store, settings, queue, max_batch_rows, time_limit, latency_target, max_backlog, promote, runtime
+    )
     target.check()
     candidate = _read_file(Path(path), tuple(sorted(set(trust_types))), trust_pickle=trust_pickle)
     try:

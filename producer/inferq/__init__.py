@@ -10,6 +10,7 @@ with Client() as client:
 from inferq.client import Client
 from inferq.job import Job, Result, Timings
 from inferq_core.errors import (
+    BacklogFull,
     BrokerUnavailable,
     IdempotencyConflict,
     InferqError,
@@ -28,6 +29,7 @@ from inferq_core.settings import Settings, load_settings
 from inferq_core.states import ErrorCode, Method, Priority, State
 
 __all__ = [
+    "BacklogFull",
     "BrokerUnavailable",
     "Client",
     "ErrorCode",

@@ -123,6 +123,7 @@ class AsyncClient:
         return AsyncJob(self, id_of(job_id))
 
     state = _verb(Client.state)
+    eta = _verb(Client.eta)
     cancel = _verb(Client.cancel)
     cancel_many = _verb(Client.cancel_many)
 

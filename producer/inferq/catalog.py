@@ -27,6 +27,7 @@ class Target:
     queue: str
     limits: Limits
     signature: Signature
+    max_backlog: int | None  # rows
 
 
 class Catalog:
@@ -39,6 +40,7 @@ class Catalog:
         self._targets: dict[tuple[str, str | None], tuple[float, Target]] = {}
         self._signatures: dict[tuple[str, int], Signature] = {}  # versions are immutable
         self._limits: dict[str, Limits] = {}
+        self._bounds: dict[str, int | None] = {}
 
     def target(self, model: str, reference: str | None, method: Method) -> Target:
         """Raises UnknownModel and UnknownVersion, which are asked for anew each time; InvalidInput for the others."""
@@ -54,6 +56,11 @@ class Catalog:
         """The limits as last read for a submit; never asks the store."""
         with self._lock:
             return self._limits[model]
+
+    def max_backlog(self, model: str) -> int | None:
+        """The bound in rows as last read for a submit; never asks the store."""
+        with self._lock:
+            return self._bounds[model]
 
     def queue(self, model: str) -> str:
         """The queue of the model now, for a job that needs no check; its limits are known then. Raises UnknownModel."""
@@ -76,6 +83,7 @@ class Catalog:
         with self._lock:
             self._targets[key] = (time.monotonic(), target)
             self._limits[model] = target.limits
+            self._bounds[model] = target.max_backlog
         return target
 
     def _read(self, model: str, reference: str | None) -> Target:
@@ -88,4 +96,5 @@ class Catalog:
             with self._lock:
                 self._signatures[model, version.number] = signature
         queue = record.queue or self._settings.queue
-        return Target(model=model, queue=queue, limits=Limits.of(record, self._settings), signature=signature)
+        limits = Limits.of(record, self._settings)
+        return Target(model, queue, limits, signature, record.max_backlog)

@@ -7,6 +7,7 @@ from datetime import timedelta
 from types import TracebackType
 from typing import Any, Self, TypeAlias, Unpack
 
+from inferq.admission import Admission
 from inferq.bulk import blocks, chunks, items_of
 from inferq.catalog import Catalog, Target
 from inferq.commit import GroupCommit
@@ -19,6 +20,7 @@ from inferq_core.broker import Publisher
 from inferq_core.errors import InvalidInput, SettingsError, WaitTimeout
 from inferq_core.ids import JobId, new_job_id, routing_hash
 from inferq_core.notify import Notifier
+from inferq_core.policy.admission import Request as Wanted
 from inferq_core.settings import Settings, load_settings
 from inferq_core.signature import CheckedRows
 from inferq_core.states import Method, Priority, State
@@ -51,6 +53,7 @@ class Client:
         self._store = open_store(self.settings) if store is None else store
         self._publisher = self._doorbell()
         self._catalog = Catalog(self._store, self.settings)
+        self._admission = Admission(self._store, self.settings, self._catalog.max_backlog)
         self._waiter = Waiter(self._store, self.settings.broker)
         self._notifier = Notifier(self.settings.broker)
         self._intake = Intake(self._store, self._publisher, self._catalog.limits)
@@ -95,8 +98,9 @@ class Client:
         the job expires unless it was predicted. `routing_key`: jobs with the same key meet the same variant.
         `idempotency_key`: the same key with the same payload answers with the same job.
 
-        Raises UnknownModel, UnknownVersion, InvalidInput (rows or options that do not fit; nothing was stored) and
-        IdempotencyConflict (the key was used with another payload).
+        Raises UnknownModel, UnknownVersion, InvalidInput (rows or options that do not fit; nothing was stored),
+        IdempotencyConflict (the key was used with another payload), and BacklogFull (more than the model's
+        `max_backlog`, or not in time for the deadline; nothing was stored).
         """
         options = check_options(
             version=version,
@@ -107,20 +111,24 @@ class Client:
             idempotency_key=idempotency_key,
             metadata=metadata,
         )
-        return Job(self, self._commit.run(self._prepare(model, rows, options)))
+        job = self._prepare(model, rows, options)
+        with self._admission.entering([job]):
+            self._expect(job)
+            return Job(self, self._commit.run(job))
 
     def submit_many(self, model: str, items: Any, **options: Unpack[ManyOptions]) -> list[Job]:
         """Enqueue one job per item (a row, or rows) and return their handles, in order.
 
         The options are those of `submit` without keys; the priority is `bulk` unless given. The items are streamed in
         chunks and not kept. An item that does not fit raises InvalidInput that names its position; when `items` has a
-        length, all are checked before the first is stored. For a source without end, and to have the handles of what
-        was accepted before an error, use `submit_stream`.
+        length, all are checked before the first is stored, and BacklogFull refuses all or none. For a source without
+        end, and to have the handles of what was accepted before an error, use `submit_stream`.
         """
-        prepared: Iterable[NewJob] = self._prepare_each(model, items, _many(options))
         if hasattr(items, "__len__"):
-            prepared = list(prepared)
-        return [Job(self, job_id) for chunk in chunks(prepared) for job_id in self._intake.accept(chunk)]
+            prepared = list(self._prepare_each(model, items, _many(options)))
+            with self._admission.entering(prepared):
+                return [Job(self, job_id) for chunk in chunks(prepared) for job_id in self._intake.accept(chunk)]
+        return list(self.submit_stream(model, items, **options))
 
     def submit_stream(self, model: str, items: Any, **options: Unpack[ManyOptions]) -> Iterator[Job]:
         """Like `submit_many`, lazily: draws from `items`, which may be endless, only as its handles are taken.
@@ -138,6 +146,18 @@ class Client:
     def state(self, job_id: str) -> State:
         """The true state now. Raises UnknownJob for an id that was never issued."""
         return self._store.state(id_of(job_id))
+
+    def eta(self, job_id: str) -> float | None:
+        """Seconds until the job is expected to end, by what waits before it and what workers learned; 0 once it has.
+
+        None when nothing is learned yet, or nobody serves the queue. It counts all that waits now, so ask right after
+        submitting; the look at it is at most a second old. Raises UnknownJob for an id never issued.
+        """
+        view = self._store.view(id_of(job_id))
+        if view.state.terminal:
+            return 0.0
+        # The job itself is part of what waits.
+        return self._admission.eta(Wanted(view.queue, view.priority, view.model, 0))
 
     def result(self, job_id: str, timeout: float | None = 0) -> Result:
         """How the job ended, whether well or not (see `Result.raise_for_state`), waiting at most `timeout` seconds.
@@ -245,26 +265,36 @@ class Client:
         prepared: dict[int, NewJob] = {}
         for place, (model, rows, options) in enumerate(requests):
             try:
-                prepared[place] = self._prepare(model, rows, options)
-                answers.append(prepared[place].id)
+                job = self._prepare(model, rows, options)
+                self._admission.reserve([job])
+                self._expect(job)
+                prepared[place] = job
+                answers.append(job.id)
             except Exception as error:  # noqa: BLE001  # handed to the caller whose request it is
                 answers.append(error)
         for place, answer in zip(prepared, self._commit.run_each(list(prepared.values())), strict=True):
             answers[place] = answer
+            self._admission.settle([prepared[place]], stored=not isinstance(answer, Exception))
         return answers
 
     def _accept_each(self, model: str, items: Any, options: ManyOptions, first: int = 0) -> Iterator[Sequence[JobId]]:
         """The ids, chunk by chunk. `first` is the position of the first item for messages."""
         for chunk in chunks(self._prepare_each(model, items, _many(options), first)):
-            yield self._intake.accept(chunk)
+            yield self._take(chunk)
 
     def _prepare(self, model: str, rows: Any, options: SubmitOptions) -> NewJob:
         """The job, checked. Raises UnknownModel, UnknownVersion, InvalidInput."""
         target = self._target(model, options)
-        job = self._job(target, self._checked(target, rows), options)
-        if options.idempotency_key is None:
+        return self._job(target, self._checked(target, rows), options)
+
+    def _expect(self, job: NewJob) -> None:
+        if job.idempotency_key is None:
             self._waiter.expect(job.id)
-        return job
+
+    def _take(self, jobs: Sequence[NewJob]) -> Sequence[JobId]:
+        """Raises BacklogFull."""
+        with self._admission.entering(jobs):
+            return self._intake.accept(jobs)
 
     def _job(self, target: Target, checked: CheckedRows, options: SubmitOptions) -> NewJob:
         job_id = new_job_id()

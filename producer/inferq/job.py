@@ -93,6 +93,10 @@ class Job(Handle):
             self._result = self._client.result(self.id, timeout=timeout)
         return self._result.raise_for_state()
 
+    def eta(self) -> float | None:
+        """Seconds until it is expected to end: see `Client.eta`. Raises UnknownJob for an id never issued."""
+        return 0.0 if self._result is not None else self._client.eta(self.id)
+
     def cancel(self) -> bool:
         """Take the job back. True when it is cancelled now; False when it had ended before. See `Client.cancel`.
 
@@ -126,6 +130,10 @@ class AsyncJob(Handle):
         if self._result is None:
             self._result = await self._client.result(self.id, timeout=timeout)
         return self._result.raise_for_state()
+
+    async def eta(self) -> float | None:
+        """Seconds until it is expected to end: see `Client.eta`. Raises UnknownJob for an id never issued."""
+        return 0.0 if self._result is not None else await self._client.eta(self.id)
 
     async def cancel(self) -> bool:
         """Take the job back. True when it is cancelled now; False when it had ended before. See `Client.cancel`.

@@ -17,13 +17,15 @@ from typing import Any, Self
 import orjson
 from numpy.typing import NDArray
 
+from inferq.admission import Admission
 from inferq.bulk import chunks
 from inferq.catalog import Catalog, Target
 from inferq.intake import Intake
 from inferq.options import SubmitOptions
 from inferq_core.broker import Publisher
 from inferq_core.errors import InvalidInput
-from inferq_core.ids import MAX_NUMBERED, NumberedIds, routing_hash
+from inferq_core.ids import MAX_NUMBERED, JobId, NumberedIds, routing_hash
+from inferq_core.policy.admission import Request
 from inferq_core.settings import Settings
 from inferq_core.signature import CheckedRows
 from inferq_core.store.contract import Store
@@ -70,6 +72,7 @@ class Run:
         self._max_bytes = settings.max_job_bytes
         self._publisher = Publisher(settings.broker)
         self._catalog = Catalog(store, settings)
+        self._admission = Admission(store, settings, self._catalog.max_backlog)
         self._intake = Intake(store, self._publisher, self._catalog.limits)
         self._secret = hashlib.sha256(request.key.encode() + request.digest.encode()).digest()
         first = store.keyed(request.key)
@@ -128,27 +131,39 @@ class Run:
                 raise RefusedRow(index, str(error)) from error
         return checked
 
-    def submit(self, first: int, rows: Sequence[CheckedRows]) -> None:
-        """Enqueue the rows from number `first` on; all are durable then.
+    def submit(self, first: int, rows: Sequence[CheckedRows]) -> int:
+        """Enqueue the rows from number `first` on, as many as the model's backlog has room for; how many these were.
 
-        Every row before `first` must have been accepted. Rows that were accepted already are not enqueued again.
+        They are durable then. Every row before `first` must have been accepted. Rows that were accepted already are
+        not enqueued again. Raises BacklogFull when there is too little room to go on.
         """
         if first + len(rows) > MAX_NUMBERED:
             raise InvalidInput(f"a file may have {MAX_NUMBERED:,} rows at the most")
         target = self._target()
+        end = first + self._room(target, len(rows))
+        numbered = list(enumerate(rows[: end - first], start=first))
         if self._ids is None:
             self._ids = self._begin(rows[0], target)
-            first, rows = 1, rows[1:]
+            del numbered[0]
         ids = self._ids
-        for chunk in chunks(self._job(number, row, target, ids) for number, row in enumerate(rows, start=first)):
-            self._intake.accept(chunk)
+        for chunk in chunks(self._job(number, row, target, ids) for number, row in numbered):
+            self._accept(chunk)
+        return end - first
+
+    def _room(self, target: Target, rows: int) -> int:
+        wanted = Request(target.queue, self.request.options.priority, target.model, rows, target.max_backlog)
+        return self._admission.room(wanted)
+
+    def _accept(self, jobs: Sequence[NewJob]) -> Sequence[JobId]:
+        with self._admission.counting(jobs):
+            return self._intake.accept(jobs)
 
     def _begin(self, row: CheckedRows, target: Target) -> NumberedIds:
         """Accept number 0 alone: of several processes that begin the same run, one fixes the ids for all."""
         ids = NumberedIds(self._secret, time.time_ns() // 1_000_000)
         job = self._job(0, row, target, ids)
         keyed = job._replace(idempotency_key=self.request.key, payload_digest=self.request.digest)
-        (first,) = self._intake.accept([keyed])
+        (first,) = self._accept([keyed])
         return NumberedIds.from_first(self._secret, first)
 
     def _job(self, number: int, row: CheckedRows, target: Target, ids: NumberedIds) -> NewJob:

@@ -132,6 +132,46 @@ class TestAnswers:
         assert f"{file} has no rows. Nothing was submitted" in ended.err
 
 
+class TestBacklog:
+    BOUND = 40
+
+    @pytest.fixture
+    def bounded(self, store, file):
+        store.put_model("sums", max_backlog=self.BOUND)
+        file.write_text(csv_text(range(200)))
+        return file
+
+    def test_a_file_waits_for_room_and_exceeds_nothing(self, run, store, bounded, out):
+        waiting = []
+        with Answering(store) as answering:
+            end = answering._end
+            answering._end = lambda ids: (waiting.append(n_jobs(store) - answering.answered), end(ids))
+            ended = run("submit", "sums", "--file", bounded, "--out", out)
+        assert ended.code == 0
+        assert f"max_backlog of {self.BOUND}. Waiting" in ended.err
+        assert 0 < max(waiting) <= self.BOUND
+        assert_complete(out, 200)
+
+    def test_a_file_that_waits_can_be_interrupted_and_goes_on(self, run, store, bounded, out, monkeypatch):
+        with monkeypatch.context() as patch:
+            patch.setattr(file_run.Meter, "say", lambda *_: press_ctrl_c())
+            ended = run("submit", "sums", "--file", bounded)
+        assert ended.code == 130
+        assert f"{self.BOUND} of 200 rows were submitted" in ended.err
+        assert n_jobs(store) == self.BOUND
+        with Answering(store):
+            assert run("submit", "sums", "--file", bounded, "--out", out).code == 0
+        assert_complete(out, 200)
+
+    def test_rows_that_do_not_fit_end_with_a_code_of_their_own(self, run, store, bounded):
+        rows = [word for _ in range(self.BOUND + 1) for word in ("--row", "[1, 2]")]
+        for form in ([], ["--json"]):
+            ended = run("submit", "sums", *rows, *form)
+            assert (ended.code, ended.out, ended.err.count("\n")) == (3, "", 1)
+            assert f"more than its max_backlog of {self.BOUND}" in ended.err
+        assert n_jobs(store) == 0
+
+
 class TestOnce:
     def test_the_same_file_again_has_the_same_jobs(self, run, store, file):
         first = run("submit", "sums", "--file", file)

@@ -64,7 +64,14 @@ def test_settings_are_shown_changed_and_given_back(run, models, monkeypatch):
     changes = ["--queue", "heavy", "--max-batch-rows", 64, "--time-limit", 2.5, "--latency-target", 0.1]
     assert run("models", "settings", "cancer", *changes).code == 0
     shown = json.loads(run("models", "settings", "cancer", "--json").out)
-    assert shown == {"name": "cancer", "queue": "heavy", "max_batch_rows": 64, "time_limit": 2.5, "latency_target": 0.1}
+    assert shown == {
+        "name": "cancer",
+        "queue": "heavy",
+        "max_batch_rows": 64,
+        "time_limit": 2.5,
+        "latency_target": 0.1,
+        "max_backlog": None,
+    }
     given_back = [word for name in ("queue", "time_limit", "latency_target") for word in ("--default", name)]
     back = run("models", "settings", "cancer", *given_back, "--json").out
     assert json.loads(back) == {
@@ -73,6 +80,7 @@ def test_settings_are_shown_changed_and_given_back(run, models, monkeypatch):
         "max_batch_rows": 64,
         "time_limit": None,
         "latency_target": None,
+        "max_backlog": None,
     }
 
 
@@ -100,6 +108,7 @@ def test_a_wrong_setting_changes_nothing(run, models, arguments, code, words):
         "max_batch_rows": None,
         "time_limit": None,
         "latency_target": None,
+        "max_backlog": None,
     }
     assert "nobody" not in run("models", "list").out
 

@@ -96,6 +96,10 @@ def settings(before):
             wrong(f"{before} --latency-target 0", 2, "latency_target=0", "more than 0"),
             wrong(f"{before} --latency-target nan", 2, "latency_target=nan"),
         ],
+        "--max-backlog": [
+            *number(before, "--max-backlog", "1.5"),
+            wrong(f"{before} --max-backlog 0", 2, "max_backlog=0", "at least 1"),
+        ],
     }
 
 

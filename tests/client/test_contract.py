@@ -134,6 +134,16 @@ def test_a_job_past_its_deadline_expires(client):
     assert job.state() is State.EXPIRED
 
 
+def test_a_job_tells_when_it_will_be_done(sides):
+    ended = sides.client.submit("sums", ROW)
+    ended.result(timeout=PATIENCE)
+    assert (ended.eta(), sides.client.eta(ended.id)) == (0.0, 0.0)
+    # Nobody serves the other: no number is invented.
+    assert sides.idle.submit("idle", ROW).eta() is None
+    with pytest.raises(UnknownJob):
+        sides.client.eta(new_job_id())
+
+
 def test_many_items_are_answered_in_order(client):
     items = [[float(number)] * 4 for number in range(1_200)]
     jobs = client.submit_many("sums", items)

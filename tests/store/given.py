@@ -50,7 +50,7 @@ def published(store, job_ids, *, seconds_ago):
     store._database.write(lambda connection: connection.execute(change))
 
 
-def beat(name="worker-1", *, pid=1, marks=None, buffered=None, oldest=None):
+def beat(name="worker-1", *, pid=1, marks=None, buffered=None, oldest=None, costs=None):
     return WorkerBeat(
         name=name,
         host="host-1",
@@ -60,4 +60,5 @@ def beat(name="worker-1", *, pid=1, marks=None, buffered=None, oldest=None):
         marks=marks or {},
         buffered=buffered or {},
         oldest=oldest or {},
+        costs=costs or {},
     )

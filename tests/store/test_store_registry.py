@@ -10,9 +10,10 @@ from inferq_core.store.records import ModelSetting, Runtime
 def test_a_model_is_made_and_its_settings_change_one_by_one(store):
     made = store.put_model("digits", queue="heavy", max_batch_rows=64)
     assert (made.name, made.queue, made.max_batch_rows, made.time_limit) == ("digits", "heavy", 64, None)
-    changed = store.put_model("digits", time_limit=2.5, latency_target=0.1)
+    changed = store.put_model("digits", time_limit=2.5, latency_target=0.1, max_backlog=500)
     assert (changed.queue, changed.max_batch_rows, changed.time_limit) == ("heavy", 64, 2.5)
     assert (made.latency_target, changed.latency_target) == (None, 0.1)
+    assert (made.max_backlog, changed.max_backlog) == (None, 500)
     assert changed.created_at == made.created_at
     assert store.put_model("digits") == changed
     assert store.model("digits") == changed

@@ -281,3 +281,9 @@ class TestHeartbeats:
     def test_processes_of_one_worker_may_beat_at_once(self, store):
         wrote = in_threads(lambda: store.beat(beat(), min_interval=60), [()] * 6)
         assert sum(wrote) == 1
+
+
+def test_a_heartbeat_tells_what_batches_cost(store):
+    store.beat(beat(costs={"digits": (0.5, 0.01)}), min_interval=0)
+    [worker] = store.workers(seen_within=60)
+    assert worker.costs == {"digits": (0.5, 0.01)}

@@ -41,7 +41,7 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """The main process's state. `marks`, `oldest` and `buffered` as in `WorkerBeat`."""
+    """The main process's state. `marks`, `oldest`, `buffered` and `costs` as in `WorkerBeat`."""
 
     worker: str = ""
     pid: int = 0
@@ -51,6 +51,7 @@ class Notice:
     buffered: Mapping[str, int] = field(default_factory=dict)
     changes: Sequence[Change] = ()  # the newest ones
     oldest: Mapping[tuple[str, int], float] = field(default_factory=dict)
+    costs: Mapping[str, tuple[float, float]] = field(default_factory=dict)
 
 
 class Board:
@@ -76,14 +77,17 @@ class Board:
         return any(holder == pid for (holder,) in _SLOT.iter_unpack(self._slots[:]))
 
     def write(self, notice: Notice) -> None:
-        """Replace the notice. What does not fit is left out: changes, then marks, the oldest first, and then queues."""
+        """Replace the notice. What does not fit is left out: costs, changes, marks (the oldest first), queues."""
         marks = [(*key, at, notice.oldest.get(key)) for key, at in notice.marks.items()]
         marks.sort(key=lambda mark: -mark[2])
         changes = list(notice.changes)
         buffered = list(notice.buffered.items())
+        costs = list(notice.costs.items())
         state = [notice.worker, notice.pid, notice.concurrency, notice.stopping]
-        while len(data := orjson.dumps([*state, dict(buffered), marks, changes])) + _HEAD.size > SIZE:
-            if changes:
+        while len(data := orjson.dumps([*state, dict(buffered), marks, changes, dict(costs)])) + _HEAD.size > SIZE:
+            if costs:
+                costs = costs[: len(costs) // 2]
+            elif changes:
                 changes = changes[(len(changes) + 1) // 2 :]
             elif marks:
                 marks = marks[: len(marks) // 2]
@@ -104,8 +108,9 @@ class Board:
 
 
 def _parse(data: bytes) -> Notice:
-    worker, pid, concurrency, stopping, buffered, marks, changes = orjson.loads(data)
+    worker, pid, concurrency, stopping, buffered, marks, changes, costs = orjson.loads(data)
     newest: dict[tuple[str, int], Any] = {(queue, priority): at for queue, priority, at, _ in marks}
     oldest = {(queue, priority): at for queue, priority, _, at in marks if at is not None}
     made = tuple(Change(**change) for change in changes)
-    return Notice(worker, pid, concurrency, stopping, newest, buffered, made, oldest)
+    learned = {model: (fixed, per_row) for model, (fixed, per_row) in costs.items()}
+    return Notice(worker, pid, concurrency, stopping, newest, buffered, made, oldest, learned)

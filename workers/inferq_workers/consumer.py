@@ -275,6 +275,7 @@ class Batcher(bootsteps.StartStopStep):
                 marks=self._marks,
                 buffered=self._buffer.rows_by_queue(),
                 oldest=self._buffer.oldest(),
+                costs=self._costs.lines(),
                 changes=() if self._autoscaler is None else tuple(self._autoscaler.changes),
             )
         )

@@ -19,6 +19,11 @@ class Costs:
     def of(self, model: str) -> Cost:
         return self._costs.get(model, _UNKNOWN)
 
+    def lines(self) -> dict[str, tuple[float, float]]:
+        """By model: (seconds per batch, seconds per row)."""
+        lines = {model: cost.line() for model, cost in self._costs.items()}
+        return {model: line for model, line in lines.items() if line is not None}
+
     def ended(self, model: str, rows: int, seconds: float, pid: int | None) -> None:
         """A batch of the process `pid` succeeded; its first one of a model also loaded that model."""
         cold = (pid, model) not in self._warm

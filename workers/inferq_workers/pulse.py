@@ -90,6 +90,7 @@ def worker_beat(notice: Notice, identity: Identity) -> WorkerBeat:
         marks=notice.marks,
         buffered=notice.buffered,
         oldest=notice.oldest,
+        costs=notice.costs,
     )
 
 

@@ -243,6 +243,7 @@ class Registry(Protocol):
         max_batch_rows: int | None = None,
         time_limit: float | None = None,
         latency_target: float | None = None,
+        max_backlog: int | None = None,
     ) -> ModelRecord:
         """Create the model or change the settings that are given (None leaves a setting as it is).
 

@@ -113,6 +113,7 @@ def _beat_row(beat: WorkerBeat, marks: Marks, now: float) -> dict[str, Any]:
             ]
         ),
         "buffered": json_text(dict(beat.buffered)),
+        "costs": json_text({model: list(line) for model, line in beat.costs.items()}),
         "seen_at": now,
         "stopped_at": None,
     }
@@ -128,6 +129,11 @@ def _oldest(text: str) -> Marks:
     return {(queue, priority): rest[0] for queue, priority, rest in found if rest and rest[0] is not None}
 
 
+def _costs(text: str | None) -> dict[str, tuple[float, float]]:
+    """Of workers of an earlier version, which do not report them: nothing."""
+    return {} if text is None else {model: (fixed, per_row) for model, (fixed, per_row) in orjson.loads(text).items()}
+
+
 def _beat(row: Row[Any]) -> WorkerBeat:
     return WorkerBeat(
         name=row.name,
@@ -138,4 +144,5 @@ def _beat(row: Row[Any]) -> WorkerBeat:
         marks=_marks(row.marks),
         buffered=orjson.loads(row.buffered),
         oldest=_oldest(row.marks),
+        costs=_costs(row.costs),
     )

@@ -246,6 +246,7 @@ class ModelSetting(StrEnum):
     MAX_BATCH_ROWS = "max_batch_rows"
     TIME_LIMIT = "time_limit"
     LATENCY_TARGET = "latency_target"
+    MAX_BACKLOG = "max_backlog"
 
 
 class Runtime(StrEnum):
@@ -272,6 +273,7 @@ class ModelRecord:
     max_batch_rows: int | None
     time_limit: float | None  # seconds a batch may take
     latency_target: float | None  # seconds a batch shall take; None: as many rows as it may have
+    max_backlog: int | None  # rows that may be unfinished before a submit is refused; None: any number
     created_at: float
 
 
@@ -329,7 +331,7 @@ class WorkerBeat:
     """A worker's heartbeat.
 
     `marks` maps (queue, priority) to the newest `published_at` received, `oldest` to the oldest one among what is
-    buffered; `buffered` maps queue to rows buffered.
+    buffered; `buffered` maps queue to rows buffered, `costs` model to (seconds per batch, seconds per row) as learned.
     """
 
     name: str
@@ -340,6 +342,7 @@ class WorkerBeat:
     marks: Mapping[tuple[str, int], float]
     buffered: Mapping[str, int]
     oldest: Mapping[tuple[str, int], float] = field(default_factory=dict)
+    costs: Mapping[str, tuple[float, float]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

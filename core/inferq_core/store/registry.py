@@ -31,12 +31,14 @@ def check_settings(
     max_batch_rows: int | None = None,
     time_limit: float | None = None,
     latency_target: float | None = None,
+    max_backlog: int | None = None,
 ) -> None:
     """Raise RegistrationRefused for settings that no model can have."""
     if queue is not None and not QUEUE_NAME.fullmatch(queue):
         raise RegistrationRefused(f"queue {queue!r}: letters, digits, '_', '.' and '-' only, 64 at most")
-    if max_batch_rows is not None and not 1 <= max_batch_rows <= MAX_INTEGER:
-        raise RegistrationRefused(f"max_batch_rows={max_batch_rows}: at least 1 row, at most {MAX_INTEGER}")
+    for name, rows in (("max_batch_rows", max_batch_rows), ("max_backlog", max_backlog)):
+        if rows is not None and not 1 <= rows <= MAX_INTEGER:
+            raise RegistrationRefused(f"{name}={rows}: at least 1 row, at most {MAX_INTEGER}")
     for name, seconds in (("time_limit", time_limit), ("latency_target", latency_target)):
         if seconds is not None and not 0 < seconds <= DAY:
             raise RegistrationRefused(f"{name}={seconds:g}: more than 0 seconds, at most {DAY:g}")
@@ -53,15 +55,17 @@ class RegistryPart(Part):
         max_batch_rows: int | None = None,
         time_limit: float | None = None,
         latency_target: float | None = None,
+        max_backlog: int | None = None,
     ) -> ModelRecord:
-        check_settings(queue=queue, max_batch_rows=max_batch_rows, time_limit=time_limit, latency_target=latency_target)
         settings = {
             ModelSetting.QUEUE: queue,
             ModelSetting.MAX_BATCH_ROWS: max_batch_rows,
             ModelSetting.TIME_LIMIT: time_limit,
             ModelSetting.LATENCY_TARGET: latency_target,
+            ModelSetting.MAX_BACKLOG: max_backlog,
         }
-        given = {key.value: value for key, value in settings.items() if value is not None}
+        given: dict[str, Any] = {key.value: value for key, value in settings.items() if value is not None}
+        check_settings(**given)
 
         def work(connection: Connection) -> ModelRecord:
             statement = _upsert(connection)(models).values(name=name, created_at=clock(), **given)
@@ -223,7 +227,15 @@ def _unknown_model(connection: Connection, name: str) -> UnknownModel:
 
 
 def _model(row: Row[Any]) -> ModelRecord:
-    return ModelRecord(row.name, row.queue, row.max_batch_rows, row.time_limit, row.latency_target, row.created_at)
+    return ModelRecord(
+        name=row.name,
+        queue=row.queue,
+        max_batch_rows=row.max_batch_rows,
+        time_limit=row.time_limit,
+        latency_target=row.latency_target,
+        max_backlog=row.max_backlog,
+        created_at=row.created_at,
+    )
 
 
 def _version(row: Row[Any]) -> VersionRecord:

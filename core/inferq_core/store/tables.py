@@ -24,7 +24,7 @@ from sqlalchemy import (
 )
 
 # The newest migration. Revisions are numbers in order, so that "older than" can be told without alembic.
-SCHEMA_REVISION = "0006"
+SCHEMA_REVISION = "0007"
 
 metadata = MetaData(
     naming_convention={
@@ -190,6 +190,7 @@ models = Table(
     Column("max_batch_rows", Integer),
     Column("time_limit", Double),
     Column("latency_target", Double),
+    Column("max_backlog", Integer),
     Column("created_at", Double, nullable=False),
 )
 
@@ -243,6 +244,7 @@ workers = Table(
     Column("concurrency", Integer, nullable=False),
     Column("marks", Text, nullable=False),
     Column("buffered", Text, nullable=False),
+    Column("costs", Text),
     Column("seen_at", Double, nullable=False),
     Column("stopped_at", Double),
 )

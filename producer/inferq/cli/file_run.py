@@ -14,7 +14,7 @@ from inferq.cli.out_file import Tally
 from inferq.cli.rows import Block, RowFile
 from inferq.cli.stop import Stop
 from inferq.run import RefusedRow, Run
-from inferq_core.errors import InferqError, Interrupted, InvalidInput, WaitTimeout
+from inferq_core.errors import BacklogFull, InferqError, Interrupted, InvalidInput, WaitTimeout
 from inferq_core.ids import JobId
 from inferq_core.signature import CheckedRows
 from inferq_core.store.contract import Store
@@ -71,16 +71,35 @@ class FileRun:
         number = 0
         for block in self._blocks():
             self._file.require_unchanged()
-            end = number + len(block.rows)
-            if end > self._before:
-                new = max(number, self._before)
-                self._run.submit(new, self._checked(block)[new - number :])
-                self._submitted = end
-            ids = self._run.ids
-            assert ids is not None
-            self._show()
-            yield [ids.at(row) for row in range(number, end)]
-            number = end
+            first, end = number, number + len(block.rows)
+            checked = self._checked(block) if end > self._before else []
+            while number < end:
+                if number < self._before:
+                    upto = min(end, self._before)
+                else:
+                    upto = number + self._submit(number, checked[number - first :])
+                    self._submitted = upto
+                ids = self._run.ids
+                assert ids is not None
+                self._show()
+                yield [ids.at(row) for row in range(number, upto)]
+                number = upto
+
+    def _submit(self, first: int, rows: Sequence[CheckedRows]) -> int:
+        """Enqueue as many of the rows as the model's backlog has room for, once it has; how many these were."""
+        said, silent_since = False, time.monotonic()
+        while True:
+            try:
+                return self._run.submit(first, rows)
+            except BacklogFull as full:
+                if not said:
+                    self._meter.say(f"{full}. Waiting")
+                    said = True
+                self._heed_stop()
+                time.sleep(min(max(full.retry_after or POLL_LAST, POLL_FIRST), POLL_LAST))
+                if time.monotonic() - silent_since >= SILENCE:
+                    silent_since = math.inf
+                    self._look_for_worker()
 
     def answer(self, deliver: Deliver, tally: Tally, wait: float | None) -> None:
         """Enqueue, and deliver the results of the rows from number `tally.rows` on, in order.
@@ -130,12 +149,11 @@ class FileRun:
             pause = min(2 * pause, POLL_LAST)
             if time.monotonic() - silent_since >= SILENCE:
                 silent_since = math.inf
-                self._look_for_worker(answers)
+                assert self._run.ids is not None
+                self._store.state(self._run.ids.at(answers.next))  # raises UnknownJob when the job is gone
+                self._look_for_worker()
 
-    def _look_for_worker(self, answers: Answers) -> None:
-        """Raises UnknownJob when the job that is waited for is gone."""
-        assert self._run.ids is not None
-        self._store.state(self._run.ids.at(answers.next))
+    def _look_for_worker(self) -> None:
         if not self._store.workers(seen_within=WORKER_SEEN):
             self._meter.say("no worker is running: `inferq worker`, or `inferq up`, starts one. Waiting")
 

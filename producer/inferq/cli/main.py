@@ -1,7 +1,7 @@
 """`inferq`: the entry point, and how errors reach the terminal.
 
-Exit codes: 0 done, 1 failed, 2 wrong usage or input, 3 store or broker unavailable, 4 unknown job, model or version,
-5 the job has not ended yet, 130 interrupted.
+Exit codes: 0 done, 1 failed, 2 wrong usage or input, 3 store or broker unavailable or backlog full,
+4 unknown job, model or version, 5 the job has not ended yet, 130 interrupted.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ app = typer.Typer(
         "inferq models register digits digits.skops",
         "inferq submit digits --file images.csv --out results.ndjson",
     )
-    + "\n\nExit codes: 0 done, 1 failed, 2 wrong usage or input, 3 store or broker unavailable, "
+    + "\n\nExit codes: 0 done, 1 failed, 2 wrong usage or input, 3 store or broker unavailable or backlog full, "
     "4 unknown job, model or version, 5 not finished yet, 130 interrupted. "
     "Settings are INFERQ_* variables; the README lists them.",
     no_args_is_help=True,

@@ -48,6 +48,11 @@ LatencyTarget = Annotated[
     ),
 ]
 
+MaxBacklog = Annotated[
+    int | None,
+    typer.Option(metavar="ROWS", help="Rows that may wait or run before more are refused; unset, any number."),
+]
+
 app = typer.Typer(
     cls=Group,
     help="""Register models, look at them, name their versions, change their settings.
@@ -89,6 +94,7 @@ def register(
     max_batch_rows: MaxBatchRows = None,
     time_limit: TimeLimit = None,
     latency_target: LatencyTarget = None,
+    max_backlog: MaxBacklog = None,
     runtime: Annotated[
         RuntimeChoice,
         typer.Option(
@@ -121,6 +127,7 @@ def register(
         max_batch_rows=max_batch_rows,
         time_limit=time_limit,
         latency_target=latency_target,
+        max_backlog=max_backlog,
         promote=not no_promote,
         runtime=runtime.value,
     )
@@ -230,6 +237,7 @@ def settings(
     max_batch_rows: MaxBatchRows = None,
     time_limit: TimeLimit = None,
     latency_target: LatencyTarget = None,
+    max_backlog: MaxBacklog = None,
     default: Annotated[
         list[ModelSetting] | None,
         typer.Option(
@@ -247,6 +255,7 @@ def settings(
         "max_batch_rows": max_batch_rows,
         "time_limit": time_limit,
         "latency_target": latency_target,
+        "max_backlog": max_backlog,
     }
     for name in default or ():
         if given[name] is not None:

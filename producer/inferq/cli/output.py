@@ -17,6 +17,7 @@ from typer import echo
 from inferq import Result
 from inferq_core.errors import (
     AlreadyRunning,
+    BacklogFull,
     BrokerUnavailable,
     InferqError,
     Interrupted,
@@ -38,7 +39,7 @@ class ExitCode(IntEnum):
     DONE = 0
     FAILED = 1  # the job ended without outputs, or the command did not do its work
     USAGE = 2  # wrong arguments, rows or settings
-    UNAVAILABLE = 3  # the store or the broker does not answer, or is not as it must be
+    UNAVAILABLE = 3  # the store or the broker does not answer or is not as it must be, or the backlog is full
     UNKNOWN = 4  # no such job, model or version
     UNFINISHED = 5  # the job is queued or running
     INTERRUPTED = 130  # Ctrl-C, as shells count it
@@ -57,6 +58,7 @@ EXIT_CODES: tuple[tuple[type[InferqError], ExitCode], ...] = (
     (SettingsError, ExitCode.USAGE),
     (StoreError, ExitCode.UNAVAILABLE),
     (BrokerUnavailable, ExitCode.UNAVAILABLE),
+    (BacklogFull, ExitCode.UNAVAILABLE),
     (AlreadyRunning, ExitCode.UNAVAILABLE),
     (Interrupted, ExitCode.INTERRUPTED),
 )

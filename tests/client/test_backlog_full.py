@@ -1,0 +1,84 @@
+"""A client refuses what the system cannot take, and says when it will be done."""
+
+import pytest
+from installation import ROW
+
+from inferq import BacklogFull, State, UnknownJob
+from inferq_core.ids import new_job_id
+from inferq_core.store.records import WorkerBeat
+
+
+@pytest.fixture
+def learned(installation):
+    """A worker of one process has learned that a row of `sums` takes a second."""
+    queue = installation.settings.queue
+    beat = WorkerBeat("worker-1", "host", 1, (queue,), 1, {}, {}, costs={"sums": (0.0, 1.0)})
+    installation.store.beat(beat, min_interval=0)
+    return installation
+
+
+@pytest.fixture
+def bounded(learned):
+    learned.store.put_model("sums", max_backlog=10)
+    return learned
+
+
+def stored(installation):
+    return sum(installation.store.counts().values())
+
+
+def test_a_job_past_the_bound_is_refused_and_leaves_nothing(bounded):
+    bounded.client.submit("sums", [ROW] * 8)
+    with pytest.raises(
+        BacklogFull, match=r"'sums'.*8 rows wait or run.*max_backlog of 10.*try again in about 1 s"
+    ) as full:
+        bounded.client.submit("sums", [ROW] * 3)
+    assert full.value.retry_after == pytest.approx(1.0)
+    assert (stored(bounded), bounded.depth()) == (1, 1)
+
+
+def test_what_was_refused_fits_once_others_have_ended(bounded, monkeypatch):
+    monkeypatch.setattr("inferq.admission.FRESH_SECONDS", 0.0)
+    first = bounded.client.submit("sums", [ROW] * 10)
+    with pytest.raises(BacklogFull):
+        bounded.client.submit("sums", ROW)
+    bounded.finish(first)
+    assert bounded.client.submit("sums", ROW).state() is State.QUEUED
+
+
+def test_many_items_are_refused_as_a_whole(bounded):
+    with pytest.raises(BacklogFull):
+        bounded.client.submit_many("sums", [ROW] * 11)
+    assert stored(bounded) == 0
+    assert len(bounded.client.submit_many("sums", [ROW] * 10)) == 10
+
+
+def test_a_key_that_is_known_is_answered_however_full_it_is(bounded):
+    job = bounded.client.submit("sums", [ROW] * 10, idempotency_key="order 7")
+    assert bounded.client.submit("sums", [ROW] * 10, idempotency_key="order 7") == job
+
+
+def test_a_deadline_that_cannot_be_met_is_refused(learned):
+    learned.client.submit("sums", [ROW] * 8)
+    assert learned.client.submit("sums", ROW, deadline=60).state() is State.QUEUED
+    with pytest.raises(BacklogFull, match="after its deadline of 2 s"):
+        learned.client.submit("sums", ROW, deadline=2)
+    assert stored(learned) == 2
+
+
+def test_a_job_tells_when_it_will_be_done(learned):
+    job = learned.client.submit("sums", [ROW] * 8)
+    assert job.eta() == pytest.approx(8.0)
+    learned.finish(job)
+    assert learned.client.eta(job.id) == 0.0
+    with pytest.raises(UnknownJob):
+        learned.client.eta(new_job_id())
+
+
+def test_nothing_is_estimated_before_anything_is_learned(installation):
+    assert installation.client.submit("sums", ROW).eta() is None
+
+
+def test_without_bound_and_deadline_nothing_is_looked_at(installation, monkeypatch):
+    monkeypatch.setattr(type(installation.store), "backlog", lambda *_: pytest.fail("the load was read"))
+    installation.client.submit("sums", ROW)
