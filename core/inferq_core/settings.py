@@ -45,7 +45,13 @@ class Settings(BaseSettings):
     store_url: SecretStr | None = Field(
         default=None, description="SQLAlchemy URL (sqlite or postgresql+psycopg); default: SQLite under `home`"
     )
-    artifacts_url: str | None = Field(default=None, description="fsspec URL of the artifacts; default: under `home`")
+    artifacts_url: str | None = Field(
+        default=None, repr=False, description="fsspec URL of the artifacts; default: under `home`"
+    )
+    # Far below a machine's memory, so that a crafted file cannot exhaust it, and above the forests that people serve.
+    max_artifact_bytes: int = Field(
+        default=2 * 1024**3, ge=1, description="Bytes that an artifact may have, as it lies and unpacked"
+    )
     queue: str = Field(
         default="predictions", description="Queue of models that name none", pattern=rf"^{QUEUE_NAME.pattern}\Z"
     )
