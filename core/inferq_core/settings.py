@@ -18,6 +18,9 @@ QUEUE_NAME = re.compile(r"[\w.-]{1,64}")
 # A folder with one of these cannot be written into a URL without surprises.
 _URL_CHARACTERS = frozenset("?#%")
 DAY = 86_400.0
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.:-]*://")
+_SUSPICIOUS = re.compile(r"@|password|passwd|pwd", re.IGNORECASE)
+_QUERY_PART = re.compile(r"^([^=]*)=.*$", re.DOTALL)
 
 # sockaddr_un holds 108 bytes on Linux, 104 on macOS, the final zero included.
 UNIX_SOCKET_PATH_MAX = 103
@@ -213,12 +216,18 @@ def _shown(problem: ErrorDetails) -> str:
 
 
 def redact(url: str) -> str:
-    """`url` without its password, and without the values of its query, for logs and messages."""
+    """`url` without its password, and without the values of its query, for logs and messages.
+
+    What is no URL may hold a password anywhere: nothing of it is shown when it looks as if it did.
+    """
+    if not _SCHEME.match(url):
+        return "***" if _SUSPICIOUS.search(url) else url
     rest, question, query = url.partition("?")
     if "@" in query and "@" not in rest:  # the ? is of a password
         return f"{url.partition('://')[0]}://***"
     if question:
-        query = re.sub(r"=[^&#]*", "=***", query)
+        # An & may be of a password, too: only what is a whole name=value after it is a part of its own.
+        query = "&".join(_QUERY_PART.sub(r"\1=***", part) if "=" in part else "***" for part in query.split("&"))
     head, at, tail = rest.rpartition("@")
     if at:
         scheme, _, credentials = head.partition("://")
