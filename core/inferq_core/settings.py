@@ -16,7 +16,7 @@ from inferq_core.errors import SettingsError
 # What a queue may be called, here, in a model's settings and in messages.
 QUEUE_NAME = re.compile(r"[\w.-]{1,64}")
 # A folder with one of these cannot be written into a URL without surprises.
-_URL_CHARACTERS = frozenset("?#%")
+_URL_CHARACTERS = frozenset("?#%\0")
 DAY = 86_400.0
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.:-]*://")
 _SUSPICIOUS = re.compile(r"@|password|passwd|pwd", re.IGNORECASE)
@@ -117,6 +117,12 @@ class Settings(BaseSettings):
     def _fits_a_url(cls, home: Path) -> Path:
         if found := sorted(_URL_CHARACTERS & set(str(home))):
             raise ValueError(f"a folder with {' and '.join(found)} in its name cannot be used: choose another")
+        try:
+            os.fsencode(home.expanduser())
+        except RuntimeError:
+            raise ValueError("nobody knows this user's home: write the folder out") from None
+        except UnicodeError:
+            raise ValueError("the name of the folder cannot be written to a disk: choose another") from None
         return home
 
     @field_validator("flower_auth")

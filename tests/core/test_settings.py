@@ -18,6 +18,7 @@ from inferq_core.settings import load_settings, redact
         ("queue", "a b"),
         ("home", "/tmp/what?"),
         ("home", "/tmp/50%20"),
+        ("home", "~nobody-of-this-name"),
         ("concurrency", "-1"),
         ("log_level", "loud"),
     ],
@@ -48,6 +49,12 @@ def test_a_home_too_long_for_a_socket_is_one_clear_line(tmp_path):
 )
 def test_passwords_do_not_show(url, shown):
     assert redact(url) == shown
+
+
+def test_a_home_that_no_disk_can_have_is_refused():
+    for home in ("/tmp/\ud800", "/tmp/\0"):
+        with pytest.raises(SettingsError, match="INFERQ_HOME="):
+            load_settings(home=home)
 
 
 def test_secrets_do_not_show_in_the_settings_themselves():
