@@ -10,11 +10,13 @@ CANDIDATES := $(if $(PYTHON),$(PYTHON),python3.13 python3.12 python3.11 python3)
 .DEFAULT_GOAL := help
 # Jobs that `make soak` sends through the faults.
 JOBS ?= 1000000
+# Inputs that `make fuzz` makes for all that reads some.
+INPUTS ?= 100000
 
-.PHONY: help setup demo test check bench bench-growth bench-urgent soak up lock
+.PHONY: help setup demo test check bench bench-growth bench-urgent fuzz soak up lock
 
 help:
-	@echo "make demo | test | check | bench | bench-growth | bench-urgent | soak | up"
+	@echo "make demo | test | check | bench | bench-growth | bench-urgent | fuzz | soak | up"
 	@echo "PYTHON=… and VENV=… choose another Python"
 
 setup: $(STAMP)
@@ -60,6 +62,10 @@ bench-growth: $(STAMP)
 
 bench-urgent: $(STAMP)
 	@$(BIN)/python -m benchmarks.urgent $(ARGS)
+
+# Minutes: messages, signatures, settings, artifacts and command lines, random and mutated.
+fuzz: $(STAMP)
+	@$(BIN)/python tests/fuzz/campaign.py --inputs $(INPUTS) $(ARGS)
 
 # Every fault of docs/reliability.md at full length, on both stores: hours, with a million jobs.
 soak: $(STAMP)

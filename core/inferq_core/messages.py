@@ -7,6 +7,8 @@ needs is in one header, `inferq`.
 
 from __future__ import annotations
 
+import re
+import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -27,6 +29,15 @@ FORMAT = 2
 MAX_MESSAGE_ROWS = 256
 # The same for a model with a latency target: a worker does not take a message apart, so a batch is one at the least.
 TARGETED_MESSAGE_ROWS = 16
+# Rows and jobs of a message or batch, as numbers in its header: far above any real one, and what JSON and SQL hold.
+_MAX_COUNT = 2**31 - 1
+# Seconds that `published_at` may lie ahead of this host's clock. The newest one received tells which jobs lost their
+# message: one far in the future would make orphans of all.
+_AHEAD = DAY
+# Characters of a model's name, as at registration.
+_MAX_NAME = 100
+# https://www.w3.org/TR/trace-context/#traceparent-header; one that is malformed has to be ignored.
+_TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}", re.ASCII)
 # Bytes of a body: six times what so many ids need. Whatever is longer does not come from here.
 MAX_BODY_BYTES = 65_536
 
@@ -128,15 +139,15 @@ def decode(body: bytes | str, headers: Mapping[str, Any], store_id: str) -> JobM
             store_id=store_id,
             model=model,
             job_ids=job_ids,
-            n_rows=max(int(n_rows), len(job_ids)),
+            n_rows=max(_count(n_rows), len(job_ids)),
             queue=queue,
             priority=Priority(priority),
-            published_at=float(published_at),
-            limits=Limits(max(int(max_batch_rows), 1), _time_limit(headers), _latency_target(target)),
-            group_limit=None if group_limit is None else max(int(group_limit), 1),
-            traceparent=headers.get("traceparent"),
+            published_at=_published_at(published_at),
+            limits=Limits(max(_count(max_batch_rows), 1), _time_limit(headers), _latency_target(target)),
+            group_limit=None if group_limit is None else max(_count(group_limit), 1),
+            traceparent=_traceparent(headers),
         )
-    except (KeyError, TypeError, ValueError, IndexError, AttributeError, OverflowError) as error:
+    except (KeyError, TypeError, ValueError, IndexError, AttributeError, OverflowError, RecursionError) as error:
         if isinstance(error, MessageRejected):
             raise
         raise MessageRejected(f"the message is damaged: {type(error).__name__}: {error}") from error
@@ -149,15 +160,19 @@ def check_call(arguments: Any) -> tuple[str, list[JobId]]:
         job_ids = parse_job_ids(ids)
     except (TypeError, ValueError) as error:
         raise MessageRejected(f"the arguments are no model and ids: {error}") from None
-    if not isinstance(model, str) or not job_ids or len(job_ids) < len(ids):
+    if not isinstance(ids, list | tuple):
+        raise MessageRejected("the arguments are no model and ids: these are no list")
+    named = isinstance(model, str) and 0 < len(model) <= _MAX_NAME and model.isprintable()
+    if not named or not job_ids or len(job_ids) < len(ids):
         raise MessageRejected("the body names no model, or an id that is none")
     return model, job_ids
 
 
 def store_of(headers: Mapping[str, Any]) -> str | None:
     """The store that a message says it is of; None when it says nothing."""
-    fields = headers.get(HEADER)
-    return str(fields[1]) if isinstance(fields, list) and len(fields) > 1 else None
+    fields = headers.get(HEADER) if isinstance(headers, Mapping) else None
+    store = fields[1] if isinstance(fields, list) and len(fields) > 1 else None
+    return store if isinstance(store, str) else None
 
 
 def _fields(headers: Mapping[str, Any]) -> Sequence[Any]:
@@ -165,6 +180,25 @@ def _fields(headers: Mapping[str, Any]) -> Sequence[Any]:
     if not isinstance(fields, list):
         raise MessageRejected(f"the header {HEADER!r} is {str(fields)[:80]!r}: upgrade the older side")
     return fields
+
+
+def _count(value: Any) -> int:
+    count = int(value)
+    if count > _MAX_COUNT:
+        raise MessageRejected(f"a number of rows or jobs is above {_MAX_COUNT}")
+    return count
+
+
+def _published_at(value: Any) -> float:
+    at = float(value)
+    if not 0 <= at <= time.time() + _AHEAD:
+        raise MessageRejected(f"published_at={at} is no time: give seconds since 1970, not in the future")
+    return at
+
+
+def _traceparent(headers: Mapping[str, Any]) -> str | None:
+    found = headers.get("traceparent")
+    return found if isinstance(found, str) and _TRACEPARENT.fullmatch(found) else None
 
 
 def _time_limit(headers: Mapping[str, Any]) -> float:

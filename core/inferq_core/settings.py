@@ -16,8 +16,11 @@ from inferq_core.errors import SettingsError
 # What a queue may be called, here, in a model's settings and in messages.
 QUEUE_NAME = re.compile(r"[\w.-]{1,64}")
 # A folder with one of these cannot be written into a URL without surprises.
-_URL_CHARACTERS = frozenset("?#%")
+_URL_CHARACTERS = frozenset("?#%\0")
 DAY = 86_400.0
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.:-]*://")
+_SUSPICIOUS = re.compile(r"@|password|passwd|pwd", re.IGNORECASE)
+_QUERY_PART = re.compile(r"^([^=]*)=.*$", re.DOTALL)
 
 # sockaddr_un holds 108 bytes on Linux, 104 on macOS, the final zero included.
 UNIX_SOCKET_PATH_MAX = 103
@@ -45,7 +48,13 @@ class Settings(BaseSettings):
     store_url: SecretStr | None = Field(
         default=None, description="SQLAlchemy URL (sqlite or postgresql+psycopg); default: SQLite under `home`"
     )
-    artifacts_url: str | None = Field(default=None, description="fsspec URL of the artifacts; default: under `home`")
+    artifacts_url: str | None = Field(
+        default=None, repr=False, description="fsspec URL of the artifacts; default: under `home`"
+    )
+    # Far below a machine's memory, so that a crafted file cannot exhaust it, and above the forests that people serve.
+    max_artifact_bytes: int = Field(
+        default=2 * 1024**3, ge=1, description="Bytes that an artifact may have, as it lies and unpacked"
+    )
     queue: str = Field(
         default="predictions", description="Queue of models that name none", pattern=rf"^{QUEUE_NAME.pattern}\Z"
     )
@@ -108,6 +117,12 @@ class Settings(BaseSettings):
     def _fits_a_url(cls, home: Path) -> Path:
         if found := sorted(_URL_CHARACTERS & set(str(home))):
             raise ValueError(f"a folder with {' and '.join(found)} in its name cannot be used: choose another")
+        try:
+            os.fsencode(home.expanduser())
+        except RuntimeError:
+            raise ValueError("nobody knows this user's home: write the folder out") from None
+        except UnicodeError:
+            raise ValueError("the name of the folder cannot be written to a disk: choose another") from None
         return home
 
     @field_validator("flower_auth")
@@ -207,12 +222,18 @@ def _shown(problem: ErrorDetails) -> str:
 
 
 def redact(url: str) -> str:
-    """`url` without its password, and without the values of its query, for logs and messages."""
+    """`url` without its password, and without the values of its query, for logs and messages.
+
+    What is no URL may hold a password anywhere: nothing of it is shown when it looks as if it did.
+    """
+    if not _SCHEME.match(url):
+        return "***" if _SUSPICIOUS.search(url) else url
     rest, question, query = url.partition("?")
     if "@" in query and "@" not in rest:  # the ? is of a password
         return f"{url.partition('://')[0]}://***"
     if question:
-        query = re.sub(r"=[^&#]*", "=***", query)
+        # An & may be of a password, too: only what is a whole name=value after it is a part of its own.
+        query = "&".join(_QUERY_PART.sub(r"\1=***", part) if "=" in part else "***" for part in query.split("&"))
     head, at, tail = rest.rpartition("@")
     if at:
         scheme, _, credentials = head.partition("://")

@@ -19,6 +19,9 @@ __all__ = ["FORMAT", "CheckedRows", "Column", "Kind", "Layout", "Signature", "Ta
 # Raise it when older code would misread what `to_json` writes; `from_json` keeps reading every older format.
 FORMAT = 1
 
+_MATRIX_DTYPES = frozenset({"float64", "float32"})
+_COLUMN_DTYPES = frozenset({"float64", "float32", "int64", "bool", "str", "object", "category"})
+
 Label = str | int | float | bool
 
 
@@ -97,25 +100,47 @@ class Signature:
                 raise ArtifactRejected(
                     f"the signature has format {document['format']}, this inferq reads up to {FORMAT}: upgrade inferq"
                 )
-            classes = document["classes"]
             return cls(
                 layout=Layout(document["layout"]),
                 columns=tuple(_column(column) for column in document["columns"]),
                 methods=tuple(Method(method) for method in document["methods"]),
-                classes=None if classes is None else tuple(classes),
-                n_outputs=int(document["n_outputs"]),
-                dtype=str(document["dtype"]),
+                classes=_labels(document["classes"]),
+                n_outputs=_counted(document["n_outputs"]),
+                dtype=_one_of(_MATRIX_DTYPES, document["dtype"]),
             )
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
             raise ArtifactRejected(f"the version's signature cannot be read ({error!r}): register it again") from error
 
 
 def _column(document: dict[str, Any]) -> Column:
-    categories = document["categories"]
+    name = document["name"]
+    if not isinstance(name, str | None):
+        raise TypeError("a column's name is no text")
     return Column(
-        name=document["name"],
+        name=name,
         kind=Kind(document["kind"]),
-        dtype=str(document["dtype"]),
+        dtype=_one_of(_COLUMN_DTYPES, document["dtype"]),
         nullable=bool(document["nullable"]),
-        categories=None if categories is None else tuple(categories),
+        categories=_labels(document["categories"]),
     )
+
+
+def _labels(values: Any) -> tuple[Label, ...] | None:
+    if values is None:
+        return None
+    if not isinstance(values, list) or not all(isinstance(value, Label) for value in values):
+        raise TypeError("classes or categories are no list of texts and numbers")
+    return tuple(values)
+
+
+def _counted(value: Any) -> int:
+    if not isinstance(value, int) or value < 1:
+        raise ValueError("n_outputs is no number of outputs")
+    return value
+
+
+def _one_of(allowed: frozenset[str], dtype: Any) -> str:
+    """Numpy and pandas would take a type's description for more than a name."""
+    if dtype not in allowed:
+        raise ValueError(f"{dtype!r:.80} is no dtype of a signature")
+    return str(dtype)

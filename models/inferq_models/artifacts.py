@@ -20,7 +20,7 @@ import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
 from inferq_core.errors import ArtifactRejected, RegistrationRefused
-from inferq_core.settings import redact
+from inferq_core.settings import Settings, redact
 from inferq_core.store.records import Runtime, VersionRecord
 from inferq_models.formats import Format
 
@@ -82,7 +82,7 @@ def write(artifacts_url: str, model: str, data: bytes, suffix: str) -> str:
             _write_whole(filesystem, path, data)
     except OSError as error:
         raise RegistrationRefused(
-            f"the artifact cannot be written to {path}: {error}. Check INFERQ_ARTIFACTS_URL"
+            f"the artifact cannot be written to {redact(str(path))}: {error}. Check INFERQ_ARTIFACTS_URL"
         ) from error
     return str(filesystem.unstrip_protocol(path))
 
@@ -111,14 +111,15 @@ def _write_whole(filesystem: Any, path: str, data: bytes) -> None:
         temporary.unlink(missing_ok=True)
 
 
-def read(artifacts_url: str, version: VersionRecord, runtime: Runtime = Runtime.SKLEARN) -> bytes:
+def read(settings: Settings, version: VersionRecord, runtime: Runtime = Runtime.SKLEARN) -> bytes:
     """The bytes of the artifact that `runtime` reads, proven to be those that were registered.
 
-    Raises ArtifactRejected when the file is missing, changed, or not below `artifacts_url`.
+    Raises ArtifactRejected when the file is missing, changed, larger than `max_artifact_bytes`, or not below the
+    artifacts' URL.
     """
     artifact = _artifact(version, runtime)
-    filesystem, path = _locate(artifacts_url, artifact)
-    data = _read_patiently(filesystem, path, artifact)
+    filesystem, path = _locate(settings.artifacts, artifact)
+    data = _read_patiently(filesystem, path, artifact, settings.max_artifact_bytes)
     _require_digest(artifact, digest_of(data))
     return data
 
@@ -168,16 +169,28 @@ def _locate(artifacts_url: str, artifact: _Artifact) -> tuple[Any, str]:
     safe = _NAME.fullmatch(artifact.model) and _DIGEST.fullmatch(artifact.digest) and artifact.suffix
     if not safe or filesystem.unstrip_protocol(wanted) != artifact.uri:
         raise ArtifactRejected(
-            f"{artifact.title} lies at {artifact.uri}, not below INFERQ_ARTIFACTS_URL={artifacts_url}: "
-            "set the URL that was used at registration, or register the model again"
+            f"{artifact.title} lies at {redact(artifact.uri)}, not below INFERQ_ARTIFACTS_URL="
+            f"{redact(artifacts_url)}: set the URL that was used at registration, or register the model again"
         )
+    if isinstance(filesystem, LocalFileSystem):
+        _require_plain_file(artifact, Path(root), Path(wanted))
     return filesystem, wanted
 
 
-def _read_patiently(filesystem: Any, path: str, artifact: _Artifact) -> bytes:
+def _require_plain_file(artifact: _Artifact, root: Path, path: Path) -> None:
+    """The folder of all artifacts may be a link; nothing below it, and no pipe or device, which would never end."""
+    if path.resolve() != root.resolve() / path.relative_to(root):
+        raise ArtifactRejected(f"{artifact.title} is no file but a link: {path}. Register the model again")
+    if path.exists() and not path.is_file():
+        raise ArtifactRejected(f"{artifact.title} is no file: {path}. Register the model again")
+
+
+def _read_patiently(filesystem: Any, path: str, artifact: _Artifact, max_bytes: int) -> bytes:
     for pause in (*_RETRIES, None):
         try:
-            return bytes(filesystem.cat_file(path))
+            return _read_bounded(filesystem, path, artifact, max_bytes)
+        except ArtifactRejected:
+            raise
         except FileNotFoundError:
             raise _missing(artifact, path) from None
         except Exception as error:  # whatever a storage client raises: its own errors are not all OSError
@@ -185,3 +198,12 @@ def _read_patiently(filesystem: Any, path: str, artifact: _Artifact) -> bytes:
                 raise ArtifactRejected(f"{artifact.title} cannot be read from {path}: {error}") from error
             time.sleep(pause)
     raise AssertionError("unreachable")
+
+
+def _read_bounded(filesystem: Any, path: str, artifact: _Artifact, max_bytes: int) -> bytes:
+    if filesystem.size(path) > max_bytes:
+        raise ArtifactRejected(
+            f"{artifact.title} has more than {max_bytes:,} bytes. If it is meant to, raise INFERQ_MAX_ARTIFACT_BYTES"
+        )
+    # One byte more would already be too much: it may grow between the two.
+    return bytes(filesystem.cat_file(path, end=max_bytes))

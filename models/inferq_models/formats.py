@@ -16,6 +16,7 @@ from sklearn.exceptions import InconsistentVersionWarning
 from skops.io.exceptions import UntrustedTypesFoundException
 
 from inferq_core.errors import ArtifactRejected
+from inferq_models.archives import check_archive
 from inferq_models.parts import forbid_parallelism
 from inferq_models.trees import check_trees
 
@@ -64,11 +65,12 @@ def dump(estimator: Any) -> bytes:
     return bytes(skops.io.dumps(estimator))
 
 
-def unapproved_types(data: bytes, approved: Sequence[str] = ()) -> list[str]:
+def unapproved_types(data: bytes, approved: Sequence[str] = (), *, max_bytes: int) -> list[str]:
     """Types in a skops artifact that nobody approved. Nothing of it is built or imported.
 
-    Raises ArtifactRejected when `data` is no skops artifact.
+    Raises ArtifactRejected when `data` is no skops artifact, or unpacks to more than `max_bytes`.
     """
+    check_archive(data, max_bytes)
     try:
         found = skops.io.get_untrusted_types(data=data)
     except Exception as error:
@@ -76,20 +78,22 @@ def unapproved_types(data: bytes, approved: Sequence[str] = ()) -> list[str]:
     return sorted(set(found) - {*DEFAULT_TYPES, *approved})
 
 
-def open_artifact(data: bytes, kind: Format, approved: Sequence[str], *, trust_pickle: bool) -> Opened:
+def open_artifact(data: bytes, kind: Format, approved: Sequence[str], *, trust_pickle: bool, max_bytes: int) -> Opened:
     """Build the estimator. Check the digest before: see `artifacts.read`.
 
     Parallelism inside the estimator is switched off. Raises ArtifactRejected when types are not approved, when it is a
-    pickle that nobody trusts, and when it cannot be built.
+    pickle that nobody trusts, when it unpacks to more than `max_bytes`, and when it cannot be built.
     """
-    if kind is not Format.SKOPS and not trust_pickle:
+    if kind is Format.SKOPS:
+        check_archive(data, max_bytes)
+    elif not trust_pickle:
         raise ArtifactRejected(f"a {kind} artifact can run any code and was not trusted at registration")
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         try:
             estimator = _open_skops(data, approved) if kind is Format.SKOPS else joblib.load(io.BytesIO(data))
         except UntrustedTypesFoundException:
-            names = ", ".join(unapproved_types(data, approved))
+            names = ", ".join(unapproved_types(data, approved, max_bytes=max_bytes))
             raise ArtifactRejected(f"the artifact holds types that nobody approved: {names}") from None
         except MemoryError:
             raise  # the artifact is in order, and this process full

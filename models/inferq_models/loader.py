@@ -57,16 +57,20 @@ def runtime_of(version: VersionRecord, method: Method) -> Runtime:
 def load(version: VersionRecord, settings: Settings, runtime: Runtime = Runtime.SKLEARN) -> LoadedModel:
     """Read, check and open the artifact that `runtime` reads.
 
-    Raises ArtifactRejected when the digest differs, when types are not approved, and when it cannot be read; for ONNX
+    Raises ArtifactRejected when the digest differs, when types are not approved, when it is larger than
+    `max_artifact_bytes`, and when it cannot be read; for ONNX
     also OnnxUnavailable: the artifact is in order and this installation cannot run it.
     """
     signature = Signature.from_json(version.signature)
     if runtime is Runtime.ONNX:
-        return LoadedModel(
-            version, signature, open_graph(artifacts.read(settings.artifacts, version, runtime), signature)
-        )
-    data = artifacts.read(settings.artifacts, version)
-    opened = open_artifact(data, Format(version.format), version.trusted_types, trust_pickle=version.trust_pickle)
+        return LoadedModel(version, signature, open_graph(artifacts.read(settings, version, runtime), signature))
+    opened = open_artifact(
+        artifacts.read(settings, version),
+        Format(version.format),
+        version.trusted_types,
+        trust_pickle=version.trust_pickle,
+        max_bytes=settings.max_artifact_bytes,
+    )
     skew = version.sklearn_version != sklearn.__version__
     warning = (
         f"model_version_skew: fitted with scikit-learn {version.sklearn_version}, running {sklearn.__version__}; "

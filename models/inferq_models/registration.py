@@ -38,6 +38,13 @@ class _Candidate:
     kind: Format
     trusted_types: tuple[str, ...]
     trust_pickle: bool
+    max_bytes: int
+
+    def __post_init__(self) -> None:
+        if len(self.data) > self.max_bytes:
+            raise RegistrationRefused(
+                f"the artifact has {len(self.data):,} bytes, INFERQ_MAX_ARTIFACT_BYTES is {self.max_bytes:,}"
+            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +67,10 @@ class _Target:
         if self.runtime not in set(RuntimeChoice):
             raise RegistrationRefused(f"runtime={self.runtime!r}: give one of {', '.join(RuntimeChoice)}")
         check_settings(**self.given)
+
+    @property
+    def max_bytes(self) -> int:
+        return (self.settings or load_settings()).max_artifact_bytes
 
     @property
     def given(self) -> dict[str, Any]:
@@ -107,7 +118,13 @@ def register(
         name, store, settings, queue, max_batch_rows, time_limit, latency_target, max_backlog, promote, runtime
     )
     target.check()
-    candidate = _Candidate(_dump(estimator), Format.SKOPS, tuple(sorted(set(trust_types))), trust_pickle=False)
+    candidate = _Candidate(
+        _dump(estimator),
+        Format.SKOPS,
+        tuple(sorted(set(trust_types))),
+        trust_pickle=False,
+        max_bytes=target.max_bytes,
+    )
     loaded = _open(candidate)
     sample = as_sample(X_sample, estimator)
     _check_truth(estimator, len(sample), y_sample)
@@ -145,7 +162,9 @@ def register_file(
         name, store, settings, queue, max_batch_rows, time_limit, latency_target, max_backlog, promote, runtime
     )
     target.check()
-    candidate = _read_file(Path(path), tuple(sorted(set(trust_types))), trust_pickle=trust_pickle)
+    candidate = _read_file(
+        Path(path), tuple(sorted(set(trust_types))), trust_pickle=trust_pickle, max_bytes=target.max_bytes
+    )
     try:
         first, second = _open(candidate), _open(candidate)
     except RegistrationRefused as error:
@@ -169,12 +188,13 @@ def _dump(estimator: Any) -> bytes:
         ) from error
 
 
-def _read_file(path: Path, trust_types: tuple[str, ...], *, trust_pickle: bool) -> _Candidate:
+def _read_file(path: Path, trust_types: tuple[str, ...], *, trust_pickle: bool, max_bytes: int) -> _Candidate:
     kind = formats.SUFFIXES.get(path.suffix.lower())
     if kind is None:
         raise RegistrationRefused(f"{path.name}: expected a file that ends with {', '.join(formats.SUFFIXES)}")
     try:
-        data = path.read_bytes()
+        with path.open("rb") as file:
+            data = file.read(max_bytes + 1)
     except OSError as error:
         raise RegistrationRefused(f"{path} cannot be read: {error.strerror}") from error
     if not data:
@@ -184,7 +204,7 @@ def _read_file(path: Path, trust_types: tuple[str, ...], *, trust_pickle: bool) 
             f"{path.name} is a pickle, which can run any code when it is opened. If you know where it comes from "
             f"(SHA-256 {artifacts.digest_of(data)}), say --trust-pickle (trust_pickle=True); safer: save it with skops"
         )
-    return _Candidate(data, kind, trust_types, trust_pickle=kind is not Format.SKOPS)
+    return _Candidate(data, kind, trust_types, trust_pickle=kind is not Format.SKOPS, max_bytes=max_bytes)
 
 
 def _open(candidate: _Candidate) -> Any:
@@ -193,7 +213,11 @@ def _open(candidate: _Candidate) -> Any:
         if candidate.kind is Format.SKOPS:
             _check_types(candidate)
         opened = formats.open_artifact(
-            candidate.data, candidate.kind, candidate.trusted_types, trust_pickle=candidate.trust_pickle
+            candidate.data,
+            candidate.kind,
+            candidate.trusted_types,
+            trust_pickle=candidate.trust_pickle,
+            max_bytes=candidate.max_bytes,
         )
     except ArtifactRejected as error:
         raise RegistrationRefused(str(error)) from error
@@ -206,7 +230,7 @@ def _open(candidate: _Candidate) -> Any:
 
 
 def _check_types(candidate: _Candidate) -> None:
-    unapproved = formats.unapproved_types(candidate.data, candidate.trusted_types)
+    unapproved = formats.unapproved_types(candidate.data, candidate.trusted_types, max_bytes=candidate.max_bytes)
     if unapproved:
         options = " ".join(f"--trust-type {name}" for name in unapproved)
         raise RegistrationRefused(

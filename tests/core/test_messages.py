@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from inferq_core.errors import MessageRejected
 from inferq_core.ids import new_job_id
-from inferq_core.messages import HEADER, TARGETED_MESSAGE_ROWS, JobMessage, Limits, decode, group
+from inferq_core.messages import HEADER, TARGETED_MESSAGE_ROWS, JobMessage, Limits, decode, group, store_of
 from inferq_core.states import Priority
 from inferq_core.store.records import PendingRef
 
@@ -61,6 +61,46 @@ def test_a_latency_target_that_is_none_is_refused(target):
     headers[HEADER] += target
     with pytest.raises(MessageRejected):
         decode(message().body(), headers, "store-a")
+
+
+@pytest.mark.parametrize(
+    ("place", "value"),
+    [
+        *[(5, at) for at in (float("inf"), float("nan"), "inf", 1e308, -1.0, 1e11)],
+        *[(place, value) for place in (2, 6, 7) for value in (10**300, 2**31, float("inf"))],
+    ],
+)
+def test_a_number_that_no_table_holds_is_refused(place, value):
+    headers = message().headers()
+    headers[HEADER][place] = value
+    with pytest.raises(MessageRejected):
+        decode(message().body(), headers, "store-a")
+
+
+@pytest.mark.parametrize("model", ["", "a\nb", "a\0", "a" * 101, None, 5])
+def test_a_model_that_nobody_can_have_registered_is_refused(model):
+    body = json.dumps([[model, [new_job_id()]], {}, {}])
+    with pytest.raises(MessageRejected, match="names no model"):
+        decode(body, message().headers(), "store-a")
+
+
+def test_ids_are_a_list():
+    body = json.dumps([["digits", {new_job_id(): 1}], {}, {}])
+    with pytest.raises(MessageRejected, match="no list"):
+        decode(body, message().headers(), "store-a")
+
+
+def test_a_malformed_traceparent_is_ignored_and_a_good_one_kept():
+    good = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+    for found, kept in ((good, good), ("x" * 10_000, None), ([1], None), (good + "\n", None)):
+        headers = message().headers() | {"traceparent": found}
+        assert decode(message().body(), headers, "store-a").traceparent == kept
+
+
+@pytest.mark.parametrize("headers", [None, [], {}, {HEADER: None}, {HEADER: [2, 10**5001]}, {HEADER: [2]}])
+def test_a_message_of_no_store_says_so(headers):
+    assert store_of(headers) is None
+    assert store_of(message().headers()) == "store-a"
 
 
 def test_inputs_and_long_lists_of_ids_do_not_show_in_what_people_see():

@@ -18,6 +18,7 @@ from inferq_core.settings import load_settings, redact
         ("queue", "a b"),
         ("home", "/tmp/what?"),
         ("home", "/tmp/50%20"),
+        ("home", "~nobody-of-this-name"),
         ("concurrency", "-1"),
         ("log_level", "loud"),
     ],
@@ -50,7 +51,29 @@ def test_passwords_do_not_show(url, shown):
     assert redact(url) == shown
 
 
+def test_a_home_that_no_disk_can_have_is_refused():
+    for home in ("/tmp/\ud800", "/tmp/\0"):
+        with pytest.raises(SettingsError, match="INFERQ_HOME="):
+            load_settings(home=home)
+
+
 def test_secrets_do_not_show_in_the_settings_themselves():
     settings = load_settings(broker_url="redis://:hunter2@h/0", store_url="postgresql+psycopg://u:hunter2@h/db")
     assert "hunter2" not in repr(settings)
     assert settings.environment()["INFERQ_BROKER_URL"] == "redis://:hunter2@h/0"
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("redis://me:S3CRET@host/0", "redis://me:***@host/0"),
+        ("sentinel://h?sentinel_password=S3&S3CRET", "sentinel://h?sentinel_password=***&***"),
+        ("postgresql://h/db?password=S3CRET&sslmode=require", "postgresql://h/db?password=***&sslmode=***"),
+        ("host=x password=S3CRET", "***"),
+        ("//u:S3CRET@h", "***"),
+        ("u:S3CRET@h", "***"),
+        ("/var/lib/inferq", "/var/lib/inferq"),
+    ],
+)
+def test_no_password_shows_whatever_the_url_looks_like(url, shown):
+    assert redact(url) == shown

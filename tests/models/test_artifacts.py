@@ -13,6 +13,7 @@ import joblib
 import numpy as np
 import pytest
 import skops.io
+from fsspec.implementations.local import LocalFileSystem
 from sklearn.datasets import load_iris
 from sklearn.ensemble import (
     BaggingClassifier,
@@ -175,6 +176,10 @@ def test_a_name_that_could_climb_out_is_refused(settings, name):
         {"model": "../iris"},
         {"digest": "../../secret"},
         {"format": "sh"},
+        {"uri": "memory://models/iris.skops"},
+        {"uri": "simplecache::file:///etc/passwd"},
+        {"uri": "../../etc/passwd"},
+        {"uri": ""},
     ],
 )
 def test_a_record_that_points_elsewhere_is_refused(settings, version, changes):
@@ -209,6 +214,63 @@ def test_an_unwritable_folder_is_one_clear_refusal(settings, tmp_path):
 
     with pytest.raises(RegistrationRefused, match=r"cannot be written.*INFERQ_ARTIFACTS_URL"):
         register("iris", LogisticRegression(max_iter=500).fit(X, Y), X, settings=settings)
+
+
+@pytest.mark.parametrize("link", ["file", "folder", "dangling"])
+def test_a_link_is_not_followed(settings, version, file, tmp_path, link):
+    elsewhere = tmp_path / "elsewhere"
+    linked = file.parent if link == "folder" else file
+    linked.rename(elsewhere)
+    linked.symlink_to(tmp_path / "nothing" if link == "dangling" else elsewhere)
+
+    with pytest.raises(ArtifactRejected, match="is no file but a link"):
+        load(version, settings)
+    with pytest.raises(ArtifactRejected, match="is no file but a link"):
+        artifacts.verify(settings.artifacts, version)
+
+
+def test_the_folder_of_all_artifacts_may_be_a_link(settings, version, tmp_path):
+    folder = settings.home_path / "artifacts"
+    folder.rename(tmp_path / "volume")
+    folder.symlink_to(tmp_path / "volume")
+
+    assert load(version, settings).call("predict", X[:2]) == [0, 0]
+
+
+def test_a_pipe_is_not_waited_for(settings, version, file):
+    file.unlink()
+    os.mkfifo(file)
+
+    with pytest.raises(ArtifactRejected, match="is no file: "):
+        load(version, settings)
+
+
+def test_a_file_that_is_too_large_is_refused_before_it_is_read(settings, version, file, monkeypatch):
+    monkeypatch.setattr(LocalFileSystem, "cat_file", None)
+    settings = settings.model_copy(update={"max_artifact_bytes": file.stat().st_size - 1})
+
+    with pytest.raises(ArtifactRejected, match=r"has more than [0-9,]+ bytes.*INFERQ_MAX_ARTIFACT_BYTES"):
+        load(version, settings)
+
+
+def test_a_model_that_no_worker_would_load_is_not_registered(settings, tmp_path):
+    small = settings.model_copy(update={"max_artifact_bytes": 100})
+    model = LogisticRegression(max_iter=500).fit(X, Y)
+    path = tmp_path / "model.skops"
+    skops.io.dump(model, path)
+
+    with pytest.raises(RegistrationRefused, match="INFERQ_MAX_ARTIFACT_BYTES is 100"):
+        register("iris", model, X, settings=small)
+    with pytest.raises(RegistrationRefused, match="INFERQ_MAX_ARTIFACT_BYTES is 100"):
+        register_file("iris", path, settings=small)
+
+
+def test_passwords_in_the_url_of_the_artifacts_are_not_shown(settings, version):
+    secret = settings.model_copy(update={"artifacts_url": "memory://me:S3CRET@models"})
+
+    with pytest.raises(ArtifactRejected) as refused:
+        load(replace(version, uri="ftp://me:S3CRET@host/model"), secret)
+    assert "S3CRET" not in f"{refused.value}{secret!r}"
 
 
 def change_nodes(tree, field, value, place=0):

@@ -71,6 +71,9 @@ def test_a_missing_one_is_refused(settings, version, file):
     "changes",
     [
         {"onnx_uri": "file:///etc/passwd"},
+        {"onnx_uri": "http://127.0.0.1:1/model.onnx"},
+        {"onnx_uri": "memory://models/iris.onnx"},
+        {"onnx_uri": "../../etc/passwd"},
         {"onnx_uri": None, "onnx_digest": None},
         {"onnx_digest": "../../" + "0" * 58},
         {"model": "../iris"},
@@ -79,6 +82,19 @@ def test_a_missing_one_is_refused(settings, version, file):
 def test_a_record_that_points_elsewhere_is_refused(settings, version, changes):
     with pytest.raises(ArtifactRejected, match="not below INFERQ_ARTIFACTS_URL"):
         load(replace(version, **changes), settings, Runtime.ONNX)
+
+
+def test_a_link_is_not_followed(settings, version, file, tmp_path):
+    file.rename(tmp_path / "elsewhere")
+    file.symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(ArtifactRejected, match="the ONNX artifact of iris version 1 is no file but a link"):
+        load(version, settings, Runtime.ONNX)
+
+
+def test_a_file_that_is_too_large_is_refused(settings, version, file):
+    small = settings.model_copy(update={"max_artifact_bytes": file.stat().st_size - 1})
+    with pytest.raises(ArtifactRejected, match="the ONNX artifact of iris version 1 has more than"):
+        load(version, small, Runtime.ONNX)
 
 
 def matrix_model(*nodes, initializers=(), functions=(), kind=TensorProto.DOUBLE):

@@ -120,7 +120,8 @@ def _beat_row(beat: WorkerBeat, marks: Marks, now: float) -> dict[str, Any]:
 
 
 def _marks(text: str) -> Marks:
-    return {(queue, priority): mark for queue, priority, mark, *_ in orjson.loads(text)}
+    """Without the nulls that an earlier version wrote for infinite ones."""
+    return {(queue, priority): mark for queue, priority, mark, *_ in orjson.loads(text) if mark is not None}
 
 
 def _oldest(text: str) -> Marks:
