@@ -16,6 +16,7 @@ InferqError
 ├── SettingsError           a setting that is missing or wrong
 ├── StoreError
 │   ├── StoreUnavailable    the database cannot be reached
+│   ├── StoreForbidden      the database role lacks a right
 │   ├── StoreMismatch       the database is not the one that was expected
 │   └── SchemaOutdated      migrations are missing
 ├── BrokerUnavailable       the broker cannot be reached
@@ -109,6 +110,10 @@ class StoreError(InferqError):
 
 class StoreUnavailable(StoreError):
     """The database does not answer. Check INFERQ_STORE_URL and that the server runs."""
+
+
+class StoreForbidden(StoreError):
+    """The role in INFERQ_STORE_URL may not do this. Use another one; `inferq db roles` prints what each may do."""
 
 
 class StoreMismatch(StoreError):

@@ -9,10 +9,11 @@ from sqlalchemy import Dialect
 from sqlalchemy.dialects.sqlite.pysqlite import SQLiteDialect_pysqlite
 from sqlalchemy.exc import DataError, DBAPIError, InterfaceError, OperationalError
 
-from inferq_core.errors import InferqError, InvalidInput, SchemaOutdated, StoreUnavailable
+from inferq_core.errors import InferqError, InvalidInput, SchemaOutdated, StoreForbidden, StoreUnavailable
 
 _DEADLOCK, _SERIALIZATION = "40P01", "40001"
 _UNDEFINED_TABLE, _UNDEFINED_COLUMN = "42P01", "42703"
+_INSUFFICIENT_PRIVILEGE = "42501"
 # Classes of PostgreSQL's SQLSTATE: connection, wrong password, no such database, resources, shutdown, I/O; and a server
 # that is a replica (25006), a lock that was not granted in time (55P03).
 _UNAVAILABLE = ("08", "28", "3D", "53", "57P", "58", "25006", "55P03")
@@ -59,8 +60,16 @@ def translate(error: DBAPIError, shown_url: str) -> InferqError | None:
         if _SQLITE_OUTDATED.search(message):
             return SchemaOutdated(f"{shown_url}: {message}: {UPGRADE_HINT}")
         return StoreUnavailable(f"{shown_url}: {message}") if _SQLITE_UNAVAILABLE.search(message) else None
+    return _translate_postgresql(error, state, message, shown_url)
+
+
+def _translate_postgresql(error: DBAPIError, state: str | None, message: str, shown_url: str) -> InferqError | None:
     if state in (_UNDEFINED_TABLE, _UNDEFINED_COLUMN):
         return SchemaOutdated(f"{shown_url}: {message.splitlines()[0]}: {UPGRADE_HINT}")
+    if state == _INSUFFICIENT_PRIVILEGE:
+        return StoreForbidden(
+            f"{shown_url}: {message.splitlines()[0]}: its role may not do this, `inferq db roles` prints what each may"
+        )
     lost = error.connection_invalidated or (state is None and isinstance(error, OperationalError | InterfaceError))
     if lost or (state or "").startswith(_UNAVAILABLE):
         return StoreUnavailable(f"{shown_url}: {message.splitlines()[0] if message else 'connection lost'}")
