@@ -11,10 +11,10 @@ CANDIDATES := $(if $(PYTHON),$(PYTHON),python3.13 python3.12 python3.11 python3)
 # Jobs that `make soak` sends through the faults.
 JOBS ?= 1000000
 
-.PHONY: help setup demo test check bench bench-growth bench-urgent soak up lock
+.PHONY: help setup demo test check bench bench-growth bench-urgent bench-eta soak up lock
 
 help:
-	@echo "make demo | test | check | bench | bench-growth | bench-urgent | soak | up"
+	@echo "make demo | test | check | bench | bench-growth | bench-urgent | bench-eta | soak | up"
 	@echo "PYTHON=… and VENV=… choose another Python"
 
 setup: $(STAMP)
@@ -60,6 +60,9 @@ bench-growth: $(STAMP)
 
 bench-urgent: $(STAMP)
 	@$(BIN)/python -m benchmarks.urgent $(ARGS)
+
+bench-eta: $(STAMP)
+	@$(BIN)/python -m benchmarks.eta
 
 # Every fault of docs/reliability.md at full length, on both stores: hours, with a million jobs.
 soak: $(STAMP)
