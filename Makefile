@@ -13,10 +13,10 @@ JOBS ?= 1000000
 # Inputs that `make fuzz` makes for all that reads some.
 INPUTS ?= 100000
 
-.PHONY: help setup demo test check bench bench-growth bench-urgent fuzz soak up lock
+.PHONY: help setup demo test check bench bench-growth bench-urgent bench-eta fuzz soak up lock
 
 help:
-	@echo "make demo | test | check | bench | bench-growth | bench-urgent | fuzz | soak | up"
+	@echo "make demo | test | check | bench | bench-growth | bench-urgent | bench-eta | fuzz | soak | up"
 	@echo "PYTHON=… and VENV=… choose another Python"
 
 setup: $(STAMP)
@@ -62,6 +62,9 @@ bench-growth: $(STAMP)
 
 bench-urgent: $(STAMP)
 	@$(BIN)/python -m benchmarks.urgent $(ARGS)
+
+bench-eta: $(STAMP)
+	@$(BIN)/python -m benchmarks.eta
 
 # Minutes: messages, signatures, settings, artifacts and command lines, random and mutated.
 fuzz: $(STAMP)

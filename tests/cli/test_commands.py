@@ -60,6 +60,7 @@ def test_a_failed_job_exits_with_1_and_says_why(run, models, fail_job):
 def test_several_rows_make_one_job(run, models):
     row = row_of(models["cancer"])
     answer = json.loads(run("submit", "cancer", "--row", row, "--row", row, "--json").out)
+    assert answer["eta"] is None  # nothing is learned yet
     state = json.loads(run("result", answer["id"], "--json").out)
     assert state["rows"] == 2
 

@@ -15,7 +15,7 @@ import orjson
 import typer
 from typer import echo
 
-from inferq import Client, Method, Priority, Result, State, WaitTimeout
+from inferq import Client, Job, Method, Priority, Result, State, WaitTimeout
 from inferq.cli.completion import priorities
 from inferq.cli.file_run import Deliver, FileRun
 from inferq.cli.help import JOBS, Command, examples
@@ -137,7 +137,7 @@ def _submit_rows(
     with client:
         job = client.submit(model, rows, version=options.version, method=options.method, priority=options.priority)
         if wait is None:
-            _print_id(job.id, as_json=as_json)
+            _print_accepted(job, as_json=as_json)
             return ExitCode.DONE
         try:
             result = client.result(job.id, timeout=wait)
@@ -197,6 +197,17 @@ def _answer(files: FileRun, deliver: Deliver, tally: Tally, order: _FileOrder, m
         rate = (tally.rows - before) / (time.monotonic() - started)
         meter.say(f"{tally.succeeded:,} rows succeeded, {tally.failed:,} failed, {rate:,.0f} rows/s; see {order.out}")
     return ExitCode.FAILED if tally.failed else ExitCode.DONE
+
+
+def _print_accepted(job: Job, *, as_json: bool) -> None:
+    """The id alone on stdout, for `$(…)`; people are told the estimate beside it."""
+    eta = job.eta()
+    if as_json:
+        print_json({"id": job.id, "eta": eta})
+        return
+    echo(job.id)
+    if eta is not None:
+        echo(f"inferq: expected to end in about {eta:.2g} s", err=True)
 
 
 def _print_id(job_id: JobId, *, as_json: bool) -> None:
