@@ -6,7 +6,7 @@ import threading
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
 from typing import TypeAlias
 
@@ -17,7 +17,7 @@ from inferq_core.policy.admission import Price, Request, Rows, Snapshot
 from inferq_core.settings import Settings
 from inferq_core.states import Priority
 from inferq_core.store.contract import Store
-from inferq_core.store.records import NewJob
+from inferq_core.store.records import NewJob, PendingRef
 
 # Seconds for which a look is believed. What this client has submitted since is added to it; what others have is not.
 FRESH_SECONDS = 1.0
@@ -28,6 +28,9 @@ GOOD_PART = 4
 # Seconds within which a worker must have reported itself to count.
 WORKER_SEEN = 10.0
 
+# For jobs that nobody judges.
+_FREE = nullcontext()
+
 # Queue, priority and model.
 Kind: TypeAlias = tuple[str, Priority, str]
 
@@ -35,8 +38,8 @@ Kind: TypeAlias = tuple[str, Priority, str]
 class Admission:
     """One for each client. Safe for threads; its lock is never held while the store is asked.
 
-    `bound(model)`: the model's `max_backlog`. Every job that this client stores passes here, so that what it has
-    submitted since the last look counts; one without bound and deadline costs no look.
+    `bound(model)`: the model's `max_backlog`. A job without bound and deadline is not judged, and costs no look. What
+    this client has stored since the last look is added to it: whoever stores tells `count`.
     """
 
     def __init__(self, store: Store, settings: Settings, bound: Callable[[str], int | None]) -> None:
@@ -53,48 +56,37 @@ class Admission:
         self._stored_before: Counter[Kind] = Counter()
 
     def reserve(self, jobs: Sequence[NewJob]) -> None:
-        """Let all of them in together, or raise BacklogFull. Call `settle` once it is known what became of them.
+        """Let all of them in together, or raise BacklogFull. Call `release` once it is known what became of them.
 
         A job whose key stands for one already is let in, however full it is: that one answers.
         """
+        if not any(map(self._is_judged, jobs)):
+            return
         requests = {job.id: self._request(job) for job in jobs}
-        judged = [job for job in jobs if _is_judged(requests[job.id])]
-        if judged:
-            for job in judged:
-                if job.idempotency_key is not None and self._store.keyed(job.idempotency_key) is not None:
-                    del requests[job.id]
-            self._refresh(FRESH_SECONDS)
+        for job in jobs:
+            if job.idempotency_key is not None and self._store.keyed(job.idempotency_key) is not None:
+                del requests[job.id]
+        self._refresh(FRESH_SECONDS)
         with self._lock:
-            if judged:
-                self._judge(_together(requests.values()))
+            self._judge(_together(requests.values()))
             self._open.update(requests)
 
-    def settle(self, jobs: Sequence[NewJob], *, stored: bool) -> None:
-        """They are stored, or never will be: then others may have their room."""
+    def release(self, jobs: Sequence[NewJob]) -> None:
+        """They are stored, and counted as such, or never will be: then others may have their room."""
         with self._lock:
             for job in jobs:
-                request = self._open.pop(job.id, None)
-                if request is not None and stored:
-                    self._stored[_kind(request)] += request.rows
+                self._open.pop(job.id, None)
 
-    @contextmanager
-    def entering(self, jobs: Sequence[NewJob]) -> Iterator[None]:
+    def entering(self, jobs: Sequence[NewJob]) -> AbstractContextManager[None]:
         """Let all of them in while they are stored, or raise BacklogFull. What raises within gives their room back."""
-        self.reserve(jobs)
-        with self.counting(jobs):
-            yield
+        return self._entering(jobs) if any(map(self._is_judged, jobs)) else _FREE
 
-    @contextmanager
-    def counting(self, jobs: Sequence[NewJob]) -> Iterator[None]:
-        """Count jobs that are stored within, for which there is room; see `room`."""
+    def count(self, stored: Sequence[PendingRef]) -> None:
+        """These have been stored."""
         with self._lock:
-            self._open.update((job.id, self._request(job)) for job in jobs if job.id not in self._open)
-        try:
-            yield
-        except BaseException:
-            self.settle(jobs, stored=False)
-            raise
-        self.settle(jobs, stored=True)
+            for ref in stored:
+                self._open.pop(ref.id, None)
+                self._stored[ref.queue, ref.priority, ref.model] += ref.n_rows
 
     def room(self, request: Request) -> int:
         """How many of its rows there is room for, by a look of now: all, or a good part of the bound.
@@ -115,6 +107,17 @@ class Admission:
         self._refresh(FRESH_SECONDS)
         with self._lock:
             return policy.eta(self._snapshot(), request)
+
+    @contextmanager
+    def _entering(self, jobs: Sequence[NewJob]) -> Iterator[None]:
+        self.reserve(jobs)
+        try:
+            yield
+        finally:
+            self.release(jobs)
+
+    def _is_judged(self, job: NewJob) -> bool:
+        return job.deadline is not None or self._bound(job.model) is not None
 
     def _request(self, job: NewJob) -> Request:
         return Request(job.queue, job.priority, job.model, job.n_rows, self._bound(job.model), job.deadline)
@@ -170,10 +173,6 @@ def look(store: Store, settings: Settings) -> Snapshot:
             if known is None or price.seconds(price.batch_rows) > known.seconds(known.batch_rows):
                 prices[model] = price
     return Snapshot(rows, prices, dict(processes))
-
-
-def _is_judged(request: Request) -> bool:
-    return request.max_backlog is not None or request.deadline is not None
 
 
 def _require(snapshot: Snapshot, request: Request) -> None:

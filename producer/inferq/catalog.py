@@ -54,13 +54,11 @@ class Catalog:
 
     def limits(self, model: str) -> Limits:
         """The limits as last read for a submit; never asks the store."""
-        with self._lock:
-            return self._limits[model]
+        return self._limits[model]
 
     def max_backlog(self, model: str) -> int | None:
         """The bound in rows as last read for a submit; never asks the store."""
-        with self._lock:
-            return self._bounds[model]
+        return self._bounds[model]
 
     def queue(self, model: str) -> str:
         """The queue of the model now, for a job that needs no check; its limits are known then. Raises UnknownModel."""

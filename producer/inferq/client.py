@@ -56,7 +56,7 @@ class Client:
         self._admission = Admission(self._store, self.settings, self._catalog.max_backlog)
         self._waiter = Waiter(self._store, self.settings.broker)
         self._notifier = Notifier(self.settings.broker)
-        self._intake = Intake(self._store, self._publisher, self._catalog.limits)
+        self._intake = Intake(self._store, self._publisher, self._catalog.limits, self._admission.count)
         self._retrier = Retrier(self._store, self._catalog, self._intake, lambda: self._waiter.reply_to)
         self._commit: GroupCommit[NewJob, JobId] = GroupCommit(
             self._intake.accept, max_items=GROUP_JOBS, max_leaders=self._store.concurrent_writers
@@ -272,9 +272,12 @@ class Client:
                 answers.append(job.id)
             except Exception as error:  # noqa: BLE001  # handed to the caller whose request it is
                 answers.append(error)
-        for place, answer in zip(prepared, self._commit.run_each(list(prepared.values())), strict=True):
-            answers[place] = answer
-            self._admission.settle([prepared[place]], stored=not isinstance(answer, Exception))
+        jobs = list(prepared.values())
+        try:
+            for place, answer in zip(prepared, self._commit.run_each(jobs), strict=True):
+                answers[place] = answer
+        finally:
+            self._admission.release(jobs)
         return answers
 
     def _accept_each(self, model: str, items: Any, options: ManyOptions, first: int = 0) -> Iterator[Sequence[JobId]]:

@@ -31,9 +31,19 @@ class Doorbell(Protocol):
 
 
 class Intake:
-    """Accepts jobs and publishes the messages that stand for them."""
+    """Accepts jobs and publishes the messages that stand for them.
 
-    def __init__(self, store: Store, publisher: Doorbell, limits_of: Callable[[str], Limits]) -> None:
+    `stored` is told which jobs a call has stored, before they are published.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        publisher: Doorbell,
+        limits_of: Callable[[str], Limits],
+        stored: Callable[[Sequence[PendingRef]], None] | None = None,
+    ) -> None:
+        self._stored = stored
         self._store = store
         self._publisher = publisher
         self._limits_of = limits_of
@@ -47,6 +57,8 @@ class Intake:
         """
         accepted = self._store.accept(jobs)
         fresh = fresh_refs(jobs, accepted)
+        if self._stored is not None:
+            self._stored(fresh)
         if fresh and time.monotonic() >= self._paused_until:
             self._publish(fresh)
         return accepted.ids

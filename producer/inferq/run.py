@@ -24,7 +24,7 @@ from inferq.intake import Intake
 from inferq.options import SubmitOptions
 from inferq_core.broker import Publisher
 from inferq_core.errors import InvalidInput
-from inferq_core.ids import MAX_NUMBERED, JobId, NumberedIds, routing_hash
+from inferq_core.ids import MAX_NUMBERED, NumberedIds, routing_hash
 from inferq_core.policy.admission import Request
 from inferq_core.settings import Settings
 from inferq_core.signature import CheckedRows
@@ -73,7 +73,7 @@ class Run:
         self._publisher = Publisher(settings.broker)
         self._catalog = Catalog(store, settings)
         self._admission = Admission(store, settings, self._catalog.max_backlog)
-        self._intake = Intake(store, self._publisher, self._catalog.limits)
+        self._intake = Intake(store, self._publisher, self._catalog.limits, self._admission.count)
         self._secret = hashlib.sha256(request.key.encode() + request.digest.encode()).digest()
         first = store.keyed(request.key)
         self._ids = None if first is None else NumberedIds.from_first(self._secret, first)
@@ -147,23 +147,19 @@ class Run:
             del numbered[0]
         ids = self._ids
         for chunk in chunks(self._job(number, row, target, ids) for number, row in numbered):
-            self._accept(chunk)
+            self._intake.accept(chunk)
         return end - first
 
     def _room(self, target: Target, rows: int) -> int:
         wanted = Request(target.queue, self.request.options.priority, target.model, rows, target.max_backlog)
         return self._admission.room(wanted)
 
-    def _accept(self, jobs: Sequence[NewJob]) -> Sequence[JobId]:
-        with self._admission.counting(jobs):
-            return self._intake.accept(jobs)
-
     def _begin(self, row: CheckedRows, target: Target) -> NumberedIds:
         """Accept number 0 alone: of several processes that begin the same run, one fixes the ids for all."""
         ids = NumberedIds(self._secret, time.time_ns() // 1_000_000)
         job = self._job(0, row, target, ids)
         keyed = job._replace(idempotency_key=self.request.key, payload_digest=self.request.digest)
-        (first,) = self._accept([keyed])
+        (first,) = self._intake.accept([keyed])
         return NumberedIds.from_first(self._secret, first)
 
     def _job(self, number: int, row: CheckedRows, target: Target, ids: NumberedIds) -> NewJob:

@@ -297,6 +297,7 @@ COMMANDS = {
     ),
     "db upgrade": Entry(""),
     "db check": Entry("", reads=Reads.DOCUMENT),
+    "db roles": Entry(""),
     "db stats": Entry("", reads=Reads.DOCUMENT),
     "db purge": Entry(
         "--older-than 30d",

@@ -6,6 +6,7 @@ import typer
 from typer import echo
 
 from inferq.cli.help import Command, examples
+from inferq_core.settings import load_settings
 from inferq_core.store.roles import roles_sql
 
 
@@ -19,4 +20,5 @@ def roles() -> None:
     `inferq_submit` submits jobs and reads, `inferq_worker` predicts, and the owner of the tables does the rest. Run it
     after each `inferq db upgrade`, and give the roles passwords in psql, with \password.
     """
+    load_settings()  # a wrong one is said by every command
     echo(roles_sql())
