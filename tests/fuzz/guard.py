@@ -31,14 +31,7 @@ FORBIDDEN = (
 LIBRARIES = frozenset(
     {
         *("sklearn", "numpy", "scipy", "joblib", "skops", "pandas"),
-        *(
-            "typer",
-            "rich",
-            "pygments",
-            "markdown_it",
-            "mdurl",
-            "linkify_it",
-        ),  # for the help of a command, which is imported late
+        *("typer", "rich", "pygments", "markdown_it", "mdurl", "linkify_it"),  # the help of a command comes late
         *sys.stdlib_module_names,
     }
 )

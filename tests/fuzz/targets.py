@@ -25,7 +25,7 @@ from sklearn.tree import DecisionTreeClassifier
 from inferq.cli.main import app
 from inferq_core.columns import Column, Kind, Layout
 from inferq_core.errors import InferqError
-from inferq_core.ids import new_job_id
+from inferq_core.ids import JobId
 from inferq_core.messages import HEADER, JobMessage, Limits, decode, store_of
 from inferq_core.settings import Settings, load_settings, redact
 from inferq_core.signature import Signature
@@ -34,6 +34,8 @@ from inferq_models.formats import Format, open_artifact, unapproved_types
 from inferq_models.runtimes.graphs import check_graph
 
 MAX_BYTES = 4 << 20
+# Always the same, so that the same random numbers make the same input.
+JOB = JobId("01890a5d-ac96-774b-bcce-b302099a8057")
 
 
 @dataclass(frozen=True)
@@ -53,9 +55,7 @@ class Target:
 
 @cache
 def _message():
-    return JobMessage(
-        "store", "digits", [new_job_id()] * 3, 5, "predictions", Priority.BULK, 12.5, Limits(9, 30.0, 0.1)
-    )
+    return JobMessage("store", "digits", [JOB] * 3, 5, "predictions", Priority.BULK, 12.5, Limits(9, 30.0, 0.1))
 
 
 def make_message(random):
@@ -197,7 +197,7 @@ def _commands():
 def make_command(random):
     number = random.randrange(len(_commands()))
     options = [option for one in _commands()[number][1].params for option in one.opts if option.startswith("-")]
-    values = ("1", "0", "digits", "30d", "2026-01-01", "[1, 2]", "{}", str(new_job_id()))
+    values = ("1", "0", "digits", "30d", "2026-01-01", "[1, 2]", "{}", JOB)
     words = [random.choice((*options, *values, str(odd(random)), text(random))) for _ in range(random.randrange(6))]
     return number, words
 
