@@ -208,7 +208,9 @@ class TestFleet:
 
     def test_queues_that_must_be_served(self):
         settings = Settings(queue="usual")
-        records = [ModelRecord("a", created_at=0.0), ModelRecord("b", "heavy", created_at=0.0)]
+        records = [
+            ModelRecord(name, queue, None, None, None, None, 0.0) for name, queue in (("a", None), ("b", "heavy"))
+        ]
         backlog = [QueueBacklog("old", 1, 1, 0, 5.0), QueueBacklog("heavy", 2, 2, 1, 5.0)]
         wanted = fleet.wanted_queues(backlog, records, settings)
         assert set(wanted) == {"usual", "heavy", "old"}
