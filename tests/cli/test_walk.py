@@ -204,8 +204,12 @@ def test_what_is_right_is_done(call, command):
         assert ended.code == entry.right_code, ended.err
 
 
+# The doctor has a finding instead, the demo a store of its own; what `db roles` prints is the same for every store.
+WITHOUT_STORE = ("doctor", "demo", "db roles")
+
+
 class TestAway:
-    @pytest.mark.parametrize("command", [name for name in COMMANDS if name not in (*OTHER_PROCESS, "doctor", "demo")])
+    @pytest.mark.parametrize("command", [name for name in COMMANDS if name not in (*OTHER_PROCESS, *WITHOUT_STORE)])
     def test_the_store(self, call, monkeypatch, command):
         monkeypatch.setenv("INFERQ_STORE_URL", CLOSED_STORE)
         ended = call(command, COMMANDS[command].right)
