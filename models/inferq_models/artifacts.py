@@ -201,9 +201,10 @@ def _read_patiently(filesystem: Any, path: str, artifact: _Artifact, max_bytes: 
 
 
 def _read_bounded(filesystem: Any, path: str, artifact: _Artifact, max_bytes: int) -> bytes:
-    if filesystem.size(path) > max_bytes:
+    size = filesystem.size(path)
+    if size > max_bytes:
         raise ArtifactRejected(
             f"{artifact.title} has more than {max_bytes:,} bytes. If it is meant to, raise INFERQ_MAX_ARTIFACT_BYTES"
         )
-    # One byte more would already be too much: it may grow between the two.
-    return bytes(filesystem.cat_file(path, end=max_bytes))
+    # No further, should it grow meanwhile; and memory is taken for as much as is asked for.
+    return bytes(filesystem.cat_file(path, end=size))
