@@ -68,7 +68,7 @@ bench-eta: $(STAMP)
 
 # Minutes: messages, signatures, settings, artifacts and command lines, random and mutated.
 fuzz: $(STAMP)
-	@$(BIN)/python tests/fuzz/campaign.py --inputs $(INPUTS) $(ARGS)
+	@$(BIN)/python tests/fuzz/fuzzing.py --inputs $(INPUTS) $(ARGS)
 
 # Every fault of docs/reliability.md at full length, on both stores: hours, with a million jobs.
 soak: $(STAMP)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from campaign import one
+from fuzzing import one
 from guard import Ran, nothing_runs
 from targets import TARGETS
 
