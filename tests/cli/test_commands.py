@@ -5,6 +5,9 @@ import json
 import pytest
 import skops.io
 
+from inferq import Client
+from inferq_core.errors import StoreUnavailable
+
 
 def row_of(example):
     return json.dumps(example.X_test.iloc[0].to_dict())
@@ -63,6 +66,18 @@ def test_several_rows_make_one_job(run, models):
     assert answer["eta"] is None  # nothing is learned yet
     state = json.loads(run("result", answer["id"], "--json").out)
     assert state["rows"] == 2
+
+
+@pytest.mark.parametrize("options", [[], ["--json"]])
+def test_the_id_comes_out_even_when_the_store_goes_before_the_estimate(run, models, monkeypatch, options):
+    def gone(*_):
+        raise StoreUnavailable("the store went away")
+
+    monkeypatch.setattr(Client, "eta", gone)
+    ended = run("submit", "cancer", "--row", row_of(models["cancer"]), *options)
+    assert (ended.code, ended.err) == (0, "")
+    job_id = json.loads(ended.out)["id"] if options else ended.out.strip()
+    assert json.loads(run("result", job_id, "--json").out)["state"] == "queued"
 
 
 def test_submitting_with_a_wait_that_ends_too_early(run, models):

@@ -14,8 +14,7 @@ from inferq_core.errors import SettingsError, StoreUnavailable
 from inferq_core.ids import new_batch_id
 from inferq_core.settings import load_settings
 from inferq_core.states import State
-from inferq_core.store import Store, open_store
-from inferq_core.store import engine as store_engine
+from inferq_core.store import Store, open_store, sqlite_connections
 from inferq_core.store.engine import Database
 from inferq_core.store.sql import read_clock
 
@@ -109,7 +108,7 @@ def test_deadlocks_are_tried_again(migrated_postgres_url):
 
 
 def test_a_sqlite_file_that_stays_locked_is_unavailable(sqlite_url, monkeypatch):
-    monkeypatch.setattr(store_engine, "BUSY_TIMEOUT_S", 0.05)
+    monkeypatch.setattr(sqlite_connections, "BUSY_TIMEOUT_S", 0.05)
     store = opened(sqlite_url)
     with_lock = sqlite3.connect(sqlite_url.removeprefix("sqlite:///"), isolation_level=None)
     with_lock.execute("BEGIN IMMEDIATE")

@@ -1,8 +1,4 @@
-"""Connections and transactions: what the two databases need to keep the store's promises.
-
-Python's sqlite3 opens transactions by its own rules (late, and never for reads); they are switched off here and each
-transaction begins as it is meant: `BEGIN IMMEDIATE` to write, `BEGIN` to read one consistent state.
-"""
+"""Connections and transactions: what the two databases need to keep the store's promises."""
 
 from __future__ import annotations
 
@@ -15,31 +11,25 @@ from contextlib import AbstractContextManager, closing, contextmanager
 from functools import cache, partial
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Engine, create_engine, event, make_url
+from sqlalchemy import Connection, Engine, create_engine, make_url
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from inferq_core.errors import InvalidInput, SettingsError, StoreUnavailable
 from inferq_core.settings import redact
-from inferq_core.store.translation import driver_error, is_busy, is_conflict, plain_error, translate
+from inferq_core.store.sqlite_connections import WRITE, set_pragma, set_synchronous, sqlite_engine, take_turn
+from inferq_core.store.translation import driver_error, is_conflict, plain_error, translate
 
 T = TypeVar("T")
 Given = TypeVar("Given")
 
-WRITE = "BEGIN IMMEDIATE"
 # Instead of a word that begins a transaction: each statement is one, and sees one state.
 AUTOCOMMIT = "AUTOCOMMIT"
 # Of a transaction of several statements on PostgreSQL: each sees what was committed before it began.
 READ_COMMITTED = "READ COMMITTED"
 
-# Writers of SQLite take turns; a turn is milliseconds. Only a stuck process lets this run out.
-BUSY_TIMEOUT_S = 30.0
-BUSY_TIMEOUT_MS = round(BUSY_TIMEOUT_S * 1000)
-# Seconds between two looks at whether it is one's turn to write.
-TURN_LOOK_S = 0.0003
 CONNECT_TIMEOUT_S = 10
-SQLITE_MINIMUM = (3, 35)
 # Deadlocks and serialization failures of PostgreSQL end one of the two transactions; the next try mostly succeeds.
 CONFLICT_TRIES = 5
 CONFLICT_PAUSE_S = 0.02
@@ -104,7 +94,7 @@ class Database:
             return self._engine
         if self._engine is not None:
             _inherited.append(self._engine)
-        engine = _sqlite_engine(self._url) if self.is_sqlite else _postgresql_engine(self._url)
+        engine = sqlite_engine(self._url) if self.is_sqlite else _postgresql_engine(self._url)
         if self._on_first_use is not None:
             try:
                 with self._transaction(engine, begin="BEGIN", synchronous=None) as connection:
@@ -145,7 +135,7 @@ class Database:
         with self._errors(), engine.connect() as connection:
             if self.is_sqlite:
                 if synchronous is not None:
-                    _set_synchronous(connection, synchronous)
+                    set_synchronous(connection, synchronous)
                 connection = connection.execution_options(inferq_begin=begin)  # noqa: PLW2901
             elif begin != AUTOCOMMIT:
                 connection = connection.execution_options(isolation_level=READ_COMMITTED)  # noqa: PLW2901
@@ -157,8 +147,8 @@ class Database:
         with self._errors(), closing(engine.raw_connection()) as pooled:
             cursor: Any = pooled.cursor()
             cursor.row_factory = sqlite3.Row
-            _set(pooled.info, cursor, "synchronous", "FULL")
-            _take_turn(pooled.info, cursor)
+            set_pragma(pooled.info, cursor, "synchronous", "FULL")
+            take_turn(pooled.info, cursor)
             try:
                 yield cursor
             except BaseException:
@@ -238,80 +228,6 @@ def _postgresql_engine(url: URL) -> Engine:
     except ModuleNotFoundError as error:
         message = f"INFERQ_STORE_URL names PostgreSQL and {error.name} is missing: install inferq[postgres]"
         raise SettingsError(message) from None
-
-
-def _sqlite_engine(url: URL) -> Engine:
-    if sqlite3.sqlite_version_info < SQLITE_MINIMUM:
-        raise SettingsError(
-            f"this Python has SQLite {sqlite3.sqlite_version}, and the store needs 3.35 (RETURNING): take a newer one, "
-            "or PostgreSQL"
-        )
-    engine = create_engine(
-        url, hide_parameters=True, connect_args={"timeout": BUSY_TIMEOUT_S, "check_same_thread": False}
-    )
-    event.listen(engine, "connect", _prepare_sqlite)
-    event.listen(engine, "begin", _begin_sqlite)
-    return engine
-
-
-def _prepare_sqlite(connection: Any, _: Any) -> None:
-    connection.isolation_level = None
-    cursor = connection.cursor()
-    try:
-        cursor.execute("PRAGMA journal_mode=WAL")
-        cursor.execute("PRAGMA foreign_keys=ON")
-    finally:
-        cursor.close()
-
-
-def _begin_sqlite(connection: Connection) -> None:
-    begin = connection.get_execution_options().get("inferq_begin", WRITE)
-    cursor = connection.connection.cursor()
-    try:
-        if begin == WRITE:
-            _take_turn(connection.info, cursor)
-        else:
-            _set(connection.info, cursor, "busy_timeout", BUSY_TIMEOUT_MS)
-            cursor.execute(begin)
-    except sqlite3.Error as error:
-        raise plain_error(error) from error
-    finally:
-        cursor.close()
-
-
-def _take_turn(info: dict[Any, Any], cursor: Any) -> None:
-    """Begin to write as soon as the writer before has ended. Raises sqlite3.Error.
-
-    SQLite's own way of waiting sleeps longer and longer, up to 100 ms, between two looks: with two busy writers the
-    lock is free for a good part of the time, and the unlucky one starves.
-    """
-    give_up = time.monotonic() + BUSY_TIMEOUT_S
-    _set(info, cursor, "busy_timeout", 0)
-    while True:
-        try:
-            cursor.execute(WRITE)
-        except sqlite3.OperationalError as error:
-            if not is_busy(error) or time.monotonic() > give_up:
-                raise
-            time.sleep(TURN_LOOK_S)
-        else:
-            return
-
-
-def _set_synchronous(connection: Connection, level: str) -> None:
-    """Has no effect inside a transaction, so it goes to the driver before one begins."""
-    cursor = connection.connection.cursor()
-    try:
-        _set(connection.info, cursor, "synchronous", level)
-    finally:
-        cursor.close()
-
-
-def _set(info: dict[Any, Any], cursor: Any, pragma: str, value: str | int) -> None:
-    """Have the connection whose `info` it is so, if it is not: a statement costs more than half of a small insert."""
-    if info.get(pragma) != value:
-        cursor.execute(f"PRAGMA {pragma}={value}")
-        info[pragma] = value
 
 
 def _watch_forks(database: Database) -> None:

@@ -28,7 +28,7 @@ from inferq.cli.stop import Stop
 from inferq.job import result_of
 from inferq.options import SubmitOptions, check_options
 from inferq.run import Run, RunRequest
-from inferq_core.errors import InvalidInput
+from inferq_core.errors import InvalidInput, StoreError
 from inferq_core.ids import JobId
 from inferq_core.settings import Settings, load_settings
 from inferq_core.signature import Signature
@@ -201,7 +201,10 @@ def _answer(files: FileRun, deliver: Deliver, tally: Tally, order: _FileOrder, m
 
 def _print_accepted(job: Job, *, as_json: bool) -> None:
     """The id alone on stdout, for `$(…)`; people are told the estimate beside it."""
-    eta = job.eta()
+    try:
+        eta = job.eta()
+    except StoreError:  # the job is safe: its id must come out, whatever has become of the store since
+        eta = None
     if as_json:
         print_json({"id": job.id, "eta": eta})
         return
