@@ -19,10 +19,10 @@ from inferq_core.states import Priority
 from inferq_core.store.contract import Store
 from inferq_core.store.records import NewJob, PendingRef
 
-# Seconds for which a look is believed. What this client has submitted since is added to it; what others have is not.
-FRESH_SECONDS = 1.0
-# The same for one who waits for room.
-SHORT_SECONDS = 0.1
+# Seconds for which a look is believed, at least and at most; in between TIMES_ITS_PRICE what it took, so that looking
+# takes no more than a tenth of the time. What this client has submitted since is added, what others have is not.
+FRESH_FIRST, FRESH_LAST = 0.1, 1.0
+TIMES_ITS_PRICE = 10
 # Who waits for room goes on when one part of this many of the bound is free.
 GOOD_PART = 4
 # Seconds within which a worker must have reported itself to count.
@@ -48,6 +48,7 @@ class Admission:
         self._bound = bound
         self._lock = threading.Lock()
         self._looked_at = float("-inf")
+        self._fresh = FRESH_FIRST
         self._seen = Snapshot((), {}, {})
         self._looking = threading.Lock()
         self._open: dict[JobId, Request] = {}  # let in, and not known to be stored
@@ -66,7 +67,7 @@ class Admission:
         for job in jobs:
             if job.idempotency_key is not None and self._store.keyed(job.idempotency_key) is not None:
                 del requests[job.id]
-        self._refresh(FRESH_SECONDS)
+        self._refresh()
         with self._lock:
             self._judge(_together(requests.values()))
             self._open.update(requests)
@@ -95,16 +96,16 @@ class Admission:
         """
         if request.max_backlog is None:
             return request.rows
-        self._refresh(SHORT_SECONDS)
+        self._refresh()
         with self._lock:
             snapshot = self._snapshot()
             worthwhile = min(request.rows, -(-request.max_backlog // GOOD_PART))
-            _require(snapshot, replace(request, rows=worthwhile))
+            self._require(snapshot, replace(request, rows=worthwhile))
             return min(request.rows, request.max_backlog - snapshot.backlog(request.model))
 
     def eta(self, request: Request) -> float | None:
         """Seconds until `request.rows` of the model would end if they came now; None when that cannot be told."""
-        self._refresh(FRESH_SECONDS)
+        self._refresh()
         with self._lock:
             return policy.eta(self._snapshot(), request)
 
@@ -126,23 +127,34 @@ class Admission:
         """Each after those before it. Raises BacklogFull; the lock is held."""
         snapshot = self._snapshot()
         for request in requests:
-            _require(snapshot, request)
+            self._require(snapshot, request)
             snapshot = replace(snapshot, rows=(*snapshot.rows, Rows(*_kind(request), request.rows, 0)))
 
-    def _refresh(self, fresh: float) -> None:
-        """Look anew unless somebody did within `fresh` seconds. During a look the others go by the one before it."""
-        if time.monotonic() - self._looked_at < fresh:
+    def _require(self, snapshot: Snapshot, request: Request) -> None:
+        """Raises BacklogFull."""
+        refusal = policy.judge(snapshot, request)
+        if refusal is not None:
+            # Sooner, the same look would refuse it again.
+            after = None if refusal.retry_after is None else max(refusal.retry_after, self._fresh)
+            raise BacklogFull(request.model, refusal.reason, after)
+
+    def _refresh(self) -> None:
+        """Look anew unless somebody just did. During a look the others go by the one before it."""
+        if time.monotonic() - self._looked_at < self._fresh:
             return
         if not self._looking.acquire(blocking=self._looked_at == float("-inf")):
             return
         try:
-            if time.monotonic() - self._looked_at < fresh:
+            began = time.monotonic()
+            if began - self._looked_at < self._fresh:
                 return
             with self._lock:
                 self._stored, self._stored_before = Counter(), self._stored + self._stored_before
             seen = look(self._store, self._settings)
             with self._lock:
                 self._seen, self._looked_at, self._stored_before = seen, time.monotonic(), Counter()
+            took = self._looked_at - began
+            self._fresh = min(max(TIMES_ITS_PRICE * took, FRESH_FIRST), FRESH_LAST)
         finally:
             self._looking.release()
 
@@ -173,13 +185,6 @@ def look(store: Store, settings: Settings) -> Snapshot:
             if known is None or price.seconds(price.batch_rows) > known.seconds(known.batch_rows):
                 prices[model] = price
     return Snapshot(rows, prices, dict(processes))
-
-
-def _require(snapshot: Snapshot, request: Request) -> None:
-    """Raises BacklogFull."""
-    refusal = policy.judge(snapshot, request)
-    if refusal is not None:
-        raise BacklogFull(request.model, refusal.reason, refusal.retry_after)
 
 
 def _kind(request: Request) -> Kind:

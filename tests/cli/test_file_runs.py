@@ -149,6 +149,7 @@ class TestBacklog:
             ended = run("submit", "sums", "--file", bounded, "--out", out)
         assert ended.code == 0
         assert f"max_backlog of {self.BOUND}. Waiting" in ended.err
+        assert ended.err.count("Waiting") == 1
         assert 0 < max(waiting) <= self.BOUND
         assert_complete(out, 200)
 

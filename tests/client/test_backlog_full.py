@@ -1,5 +1,7 @@
 """A client refuses what the system cannot take, and says when it will be done."""
 
+import time
+
 import pytest
 from installation import ROW
 
@@ -8,12 +10,16 @@ from inferq_core.ids import new_job_id
 from inferq_core.store.records import WorkerBeat
 
 
+def learn(installation, seconds_a_row):
+    """As from a worker of one process that has learned what a row of `sums` takes."""
+    costs = {"sums": (0.0, seconds_a_row)}
+    beat = WorkerBeat("worker-1", "host", 1, (installation.settings.queue,), 1, {}, {}, costs=costs)
+    installation.store.beat(beat, min_interval=0)
+
+
 @pytest.fixture
 def learned(installation):
-    """A worker of one process has learned that a row of `sums` takes a second."""
-    queue = installation.settings.queue
-    beat = WorkerBeat("worker-1", "host", 1, (queue,), 1, {}, {}, costs={"sums": (0.0, 1.0)})
-    installation.store.beat(beat, min_interval=0)
+    learn(installation, seconds_a_row=1.0)
     return installation
 
 
@@ -37,12 +43,14 @@ def test_a_job_past_the_bound_is_refused_and_leaves_nothing(bounded):
     assert (stored(bounded), bounded.depth()) == (1, 1)
 
 
-def test_what_was_refused_fits_once_others_have_ended(bounded, monkeypatch):
-    monkeypatch.setattr("inferq.admission.FRESH_SECONDS", 0.0)
+def test_what_was_refused_fits_after_the_time_that_it_was_told(bounded):
+    learn(bounded, seconds_a_row=0.0001)
     first = bounded.client.submit("sums", [ROW] * 10)
-    with pytest.raises(BacklogFull):
+    with pytest.raises(BacklogFull) as full:
         bounded.client.submit("sums", ROW)
+    assert 0.1 <= full.value.retry_after <= 1  # no sooner than the client would look again
     bounded.finish(first)
+    time.sleep(full.value.retry_after)
     assert bounded.client.submit("sums", ROW).state() is State.QUEUED
 
 

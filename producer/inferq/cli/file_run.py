@@ -44,6 +44,7 @@ class FileRun:
         self._meter = meter
         self._stop = stop
         self._before = self._submitted = 0
+        self._has_waited = False  # for room in the model's backlog
         self._answers: Answers | None = None
 
     @contextmanager
@@ -87,14 +88,14 @@ class FileRun:
 
     def _submit(self, first: int, rows: Sequence[CheckedRows]) -> int:
         """Enqueue as many of the rows as the model's backlog has room for, once it has; how many these were."""
-        said, silent_since = False, time.monotonic()
+        silent_since = time.monotonic()
         while True:
             try:
                 return self._run.submit(first, rows)
             except BacklogFull as full:
-                if not said:
-                    self._meter.say(f"{full}. Waiting")
-                    said = True
+                if not self._has_waited:
+                    self._meter.say(f"{full}. Waiting, whenever it is full")
+                    self._has_waited = True
                 self._heed_stop()
                 time.sleep(min(max(full.retry_after or POLL_LAST, POLL_FIRST), POLL_LAST))
                 if time.monotonic() - silent_since >= SILENCE:
