@@ -1,7 +1,8 @@
 """`make bench-eta`: how well `job.eta()`, asked right after submitting, tells when the job ends. Ours alone.
 
-A table, and out/eta.json. A sample is a job of one row that comes behind a backlog of a certain depth and mix while the
-worker is busy with it; its eta is compared with the time from asking until its result was stored.
+A table, and out/eta.json. A sample is a job of one row that comes behind a backlog of a certain depth and mix, which was
+enqueued while the worker was frozen: it drains about as fast as one client enqueues. Its eta is compared with the time
+from asking, when the worker goes on, until its result was stored.
 """
 
 import json
@@ -22,8 +23,8 @@ from benchmarks.side import Ours
 OUT = Path(__file__).parent / "out" / "eta.json"
 BACKEND = "sqlite"
 # Rows ahead by model.
-MIXES = ({LR: 2_000}, {LR: 15_000}, {RF: 5_000}, {RF: 5_000, LR: 10_000})
-REPEATS = 2
+MIXES = ({LR: 2_000}, {LR: 50_000}, {RF: 2_000}, {RF: 25_000}, {RF: 10_000, LR: 25_000})
+REPEATS = 3
 # Seconds within which workers have told what they learned, and the client looks anew.
 SETTLE_SECONDS = 6.0
 
@@ -72,9 +73,11 @@ def measure(ours: Ours) -> list[Sample]:
 
 
 def sample(ours: Ours, mix: dict[str, int]) -> Sample:
+    ours.freeze()
     for model, count in mix.items():
         ours.enqueue_many(model, count)
     job = ours.client.submit(next(iter(mix)), rows()[:1], priority="bulk")
+    ours.workers.thaw()
     asked = time.time()
     eta = job.eta()
     job.result(timeout=120)
