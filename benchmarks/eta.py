@@ -1,8 +1,8 @@
 """`make bench-eta`: how well `job.eta()`, asked right after submitting, tells when the job ends. Ours alone.
 
-A table, and out/eta.json. A sample is a job of one row that comes behind a backlog of a certain depth and mix, which was
-enqueued while the worker was frozen: it drains about as fast as one client enqueues. Its eta is compared with the time
-from asking, when the worker goes on, until its result was stored.
+A table, and out/eta.json. A sample is a job of one row that comes behind a backlog of a certain depth and mix. The
+worker is frozen while that is enqueued, for it drains about as fast as one client enqueues. Its eta is compared with
+the time from asking, when the worker goes on, until its result was stored.
 """
 
 import json
