@@ -5,6 +5,7 @@ import shutil
 import signal
 import subprocess
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -76,7 +77,8 @@ class PostgresCluster:
 
     def thaw(self):
         for process in self._all():
-            process.resume()
+            with suppress(psutil.NoSuchProcess):  # a backend whose client went away
+                process.resume()
 
     def _all(self):
         first = psutil.Process(self.process.pid)

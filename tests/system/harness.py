@@ -60,6 +60,7 @@ class RedisServer:
         wait_for(answers, timeout=20, what="redis")
 
     def stop(self):
+        self.process.send_signal(signal.SIGCONT)  # a test may have failed while it was stopped
         self.process.terminate()
         self.process.wait(20)
 

@@ -6,8 +6,9 @@ from contextlib import closing, contextmanager
 
 import pytest
 from brokers import redis_binary
-from harness import RedisServer
+from harness import RedisServer, wait_for
 
+from inferq_core import redis_lists
 from inferq_core.broker import Publisher
 from inferq_core.errors import BrokerUnavailable
 from inferq_core.ids import new_job_id
@@ -17,7 +18,8 @@ from inferq_core.states import Priority
 
 
 @pytest.fixture
-def server(tmp_path):
+def server(tmp_path, monkeypatch):
+    monkeypatch.setattr(redis_lists, "BURST", 600.0)  # however slow the machine
     server = RedisServer(tmp_path, redis_binary())
     yield server
     server.stop()
@@ -50,6 +52,7 @@ def test_what_a_dying_server_did_not_answer_is_published_to_the_next(server):
     with closing(Publisher(server.url)) as publisher:
         for one in messages[:2]:
             publisher.publish([one])
+        wait_for(lambda: published(server, messages) == [0, 1], timeout=20, what="the first two and their answers")
         server.process.send_signal(signal.SIGSTOP)
         publisher.publish([messages[2]])
         server.process.kill()

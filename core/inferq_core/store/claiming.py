@@ -19,7 +19,7 @@ from inferq_core.ids import BatchId, JobId
 from inferq_core.states import Method
 from inferq_core.store.part import REF_COLUMNS, pending_ref
 from inferq_core.store.records import Claim, ClaimedJob, PendingRef
-from inferq_core.store.sql import SEPARATOR, SQLITE_CLOCK, json_text, one_of, read_clock, sqlite_cursor
+from inferq_core.store.sql import SEPARATOR, SQLITE_CLOCK, json_text, read_clock, read_one_of, sqlite_cursor
 from inferq_core.store.tables import batches, jobs, pending
 
 # Rows are locked in id order, so that two claims never wait for each other; what another claim has locked is skipped.
@@ -140,7 +140,7 @@ def _of_kind(kind: Any) -> Iterable[ClaimedJob]:
 def _still_queued(connection: Connection, job_ids: Sequence[JobId]) -> Sequence[PendingRef]:
     """Those that the claim left, in id order. One that another claim took meanwhile drops out; it needs no message."""
     rows = connection.execute(
-        select(*REF_COLUMNS).where(one_of(connection, pending.c.id, job_ids), pending.c.batch_id.is_(None))
+        select(*REF_COLUMNS).where(read_one_of(connection, pending.c.id, job_ids), pending.c.batch_id.is_(None))
     ).mappings()
     return sorted(map(pending_ref, rows), key=lambda ref: ref.id)
 

@@ -13,7 +13,7 @@ from inferq_core.ids import JobId, parse_job_ids
 from inferq_core.store.jobs import canonical, unknown_job
 from inferq_core.store.part import Part
 from inferq_core.store.records import FeedbackRecord
-from inferq_core.store.sql import one_of, read_clock, strict_json_text
+from inferq_core.store.sql import read_clock, read_one_of, strict_json_text
 from inferq_core.store.tables import feedback as history
 from inferq_core.store.tables import jobs
 
@@ -28,7 +28,7 @@ class FeedbackPart(Part):
         ids = sorted({row["job_id"] for row in rows})
 
         def work(connection: Connection) -> None:
-            known = set(connection.scalars(select(jobs.c.id).where(one_of(connection, jobs.c.id, ids))))
+            known = set(connection.scalars(select(jobs.c.id).where(read_one_of(connection, jobs.c.id, ids))))
             for id_ in ids:
                 if id_ not in known:
                     raise unknown_job(id_)
@@ -44,7 +44,7 @@ class FeedbackPart(Part):
         def work(connection: Connection) -> Mapping[JobId, FeedbackRecord]:
             latest = (
                 select(func.max(history.c.id))
-                .where(one_of(connection, history.c.job_id, known))
+                .where(read_one_of(connection, history.c.job_id, known))
                 .group_by(history.c.job_id)
             )
             rows = connection.execute(select(history).where(history.c.id.in_(latest))).all()

@@ -14,7 +14,7 @@ from inferq_core.states import ErrorCode, Method, Priority, State
 from inferq_core.store import acceptance, cancelling
 from inferq_core.store.part import REF_COLUMNS, Part, pending_ref
 from inferq_core.store.records import Accepted, JobView, NewJob, PendingRef, StoredResult
-from inferq_core.store.sql import one_of
+from inferq_core.store.sql import read_one_of
 from inferq_core.store.tables import idempotency_keys, jobs, pending, results
 
 # Literals, not parameters: PostgreSQL must see that the selected and the grouped expression are the same.
@@ -86,7 +86,7 @@ class JobsPart(Part):
         known = parse_job_ids(job_ids)
 
         def work(connection: Connection) -> list[PendingRef]:
-            wanted = one_of(connection, pending.c.id, known) & pending.c.batch_id.is_(None)
+            wanted = read_one_of(connection, pending.c.id, known) & pending.c.batch_id.is_(None)
             rows = connection.execute(select(*REF_COLUMNS).where(wanted).order_by(pending.c.id)).mappings()
             return [pending_ref(row) for row in rows]
 
@@ -121,7 +121,7 @@ class JobsPart(Part):
             return {}
 
         def work(connection: Connection) -> Sequence[RowMapping]:
-            query = select(results).where(one_of(connection, results.c.id, known))
+            query = select(results).where(read_one_of(connection, results.c.id, known))
             return connection.execute(query).mappings().all()
 
         return {JobId(row["id"]): stored_result(row) for row in self._database.read(work)}
@@ -131,7 +131,7 @@ class JobsPart(Part):
             return {}
 
         def work(connection: Connection) -> Sequence[RowMapping]:
-            wanted = one_of(connection, jobs.c.id, job_ids) & jobs.c.reply_to.is_not(None)
+            wanted = read_one_of(connection, jobs.c.id, job_ids) & jobs.c.reply_to.is_not(None)
             query = select(results, jobs.c.reply_to).join_from(jobs, results, results.c.id == jobs.c.id).where(wanted)
             return connection.execute(query).mappings().all()
 
@@ -167,8 +167,8 @@ def unknown_job(job_id: str) -> UnknownJob:
 def _states(connection: Connection, ids: Sequence[JobId]) -> Any:
     """Both tables in one statement: a job that moves between two statements would be seen in neither."""
     return union_all(
-        select(pending.c.id, UNFINISHED.label("state")).where(one_of(connection, pending.c.id, ids)),
-        select(results.c.id, results.c.state).where(one_of(connection, results.c.id, ids)),
+        select(pending.c.id, UNFINISHED.label("state")).where(read_one_of(connection, pending.c.id, ids)),
+        select(results.c.id, results.c.state).where(read_one_of(connection, results.c.id, ids)),
     )
 
 

@@ -16,7 +16,7 @@ from inferq_core.states import ErrorCode, Priority, State
 from inferq_core.store.jobs import UNFINISHED
 from inferq_core.store.part import Part
 from inferq_core.store.records import JobPage, JobRow
-from inferq_core.store.sql import one_of
+from inferq_core.store.sql import read_one_of
 from inferq_core.store.tables import NOT_SUCCEEDED, jobs, pending, results
 
 # Rows that one question reads: the first, and what growing ends at while few of them match.
@@ -102,7 +102,7 @@ def _rows(connection: Connection, job_ids: Sequence[JobId]) -> Select[Any]:
             func.coalesce(results.c.attempt, pending.c.attempts, literal(0)).label("attempts"),
         )
         .select_from(jobs.outerjoin(pending, pending.c.id == jobs.c.id).outerjoin(results, results.c.id == jobs.c.id))
-        .where(one_of(connection, jobs.c.id, job_ids))
+        .where(read_one_of(connection, jobs.c.id, job_ids))
         .order_by(jobs.c.id.desc())
     )
 

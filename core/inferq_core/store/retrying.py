@@ -17,7 +17,7 @@ from inferq_core.states import Method, Priority, State
 from inferq_core.store.jobs import canonical, unknown_job
 from inferq_core.store.part import Part
 from inferq_core.store.records import NewJob, retry_key
-from inferq_core.store.sql import one_of
+from inferq_core.store.sql import one_of, read_one_of
 from inferq_core.store.tables import idempotency_keys, jobs, pending, results
 
 # Inputs that are held at once, in bytes; one job of more is held alone.
@@ -32,9 +32,8 @@ class RetryingPart(Part):
 
         def work(connection: Connection) -> list[NewJob]:
             fitting = _fitting(connection, ids)
-            rows = {
-                row.id: row for row in connection.execute(select(jobs).where(one_of(connection, jobs.c.id, fitting)))
-            }
+            query = select(jobs).where(read_one_of(connection, jobs.c.id, fitting))
+            rows = {row.id: row for row in connection.execute(query)}
             return [_copy(rows[job_id]) for job_id in fitting]
 
         return self._database.read(work)
@@ -61,7 +60,7 @@ def _fitting(connection: Connection, ids: Sequence[JobId]) -> list[JobId]:
             .select_from(
                 jobs.outerjoin(results, results.c.id == jobs.c.id).outerjoin(pending, pending.c.id == jobs.c.id)
             )
-            .where(one_of(connection, jobs.c.id, ids))
+            .where(read_one_of(connection, jobs.c.id, ids))
         )
     }
     fitting: list[JobId] = []

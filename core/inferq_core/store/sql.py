@@ -64,9 +64,25 @@ def sqlite_cursor(connection: Connection) -> Iterator[sqlite3.Cursor]:
 def one_of(connection: Connection, column: ColumnElement[Any], values: Sequence[str]) -> ColumnElement[bool]:
     """`column` is among `values`, sent as one parameter however many they are."""
     if connection.dialect.name == "postgresql":
-        return column == func.any(cast(literal(list(values), ARRAY(Text)), ARRAY(column.type)))
+        return column == func.any(_array(column, values))
     each = func.json_each(literal(json_text(list(values)), Text)).table_valued("value")
     return column.in_(select(each.c.value))
+
+
+def read_one_of(connection: Connection, column: ColumnElement[Any], values: Sequence[str]) -> ColumnElement[bool]:
+    """`one_of`, for statements that only read: on PostgreSQL a join.
+
+    A plan for `= ANY` that was made when the table was small scans it, casting and comparing all values for each row,
+    until the table's statistics are next renewed: 1.6 s instead of 7 ms for 600 of 8,000 results. Statements that lock
+    rows keep it, because they look at a row once more when they had to wait for it.
+    """
+    if connection.dialect.name == "postgresql":
+        return column.in_(select(func.unnest(_array(column, values))))
+    return one_of(connection, column, values)
+
+
+def _array(column: ColumnElement[Any], values: Sequence[str]) -> ColumnElement[Any]:
+    return cast(literal(list(values), ARRAY(Text)), ARRAY(column.type))
 
 
 def json_text(value: Any) -> str:
