@@ -25,9 +25,10 @@ from inferq_core.store.records import ModelRecord, PendingRef
 PREDICT_TASK = "inferq.predict"
 HEADER = "inferq"
 FORMAT = 2
-# Rows that the jobs of one message have together, so that no message is more than a batch of usual size.
-MAX_MESSAGE_ROWS = 256
-# The same for a model with a latency target: a worker does not take a message apart, so a batch is one at the least.
+# Rows that the jobs of one message have together: a quarter of a batch of usual size. A worker does not take a message
+# apart, so a batch is one at the least, and interactive work has to wait for it.
+MAX_MESSAGE_ROWS = 64
+# The same for a model with a latency target.
 TARGETED_MESSAGE_ROWS = 16
 # Rows and jobs of a message or batch, as numbers in its header: far above any real one, and what JSON and SQL hold.
 _MAX_COUNT = 2**31 - 1

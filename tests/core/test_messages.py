@@ -149,11 +149,11 @@ def test_whatever_arrives_is_a_message_or_is_refused(body, changes, fields, time
 
 
 def test_jobs_are_grouped_by_rows_and_kind():
-    refs = [ref(60), ref(60), ref(30), ref(model="other"), ref(priority=Priority.BULK)]
+    refs = [ref(50), ref(50), ref(10), ref(model="other"), ref(priority=Priority.BULK)]
     messages = group(refs, lambda _: LIMITS, "store-a")
     assert [(m.model, m.priority, m.n_rows, len(m.job_ids)) for m in messages] == [
-        ("digits", Priority.NORMAL, 60, 1),
-        ("digits", Priority.NORMAL, 90, 2),
+        ("digits", Priority.NORMAL, 50, 1),
+        ("digits", Priority.NORMAL, 60, 2),
         ("other", Priority.NORMAL, 1, 1),
         ("digits", Priority.BULK, 1, 1),
     ]
@@ -169,9 +169,9 @@ def test_a_job_larger_than_a_message_travels_alone():
     assert [m.n_rows for m in messages] == [1, 5000, 1]
 
 
-def test_no_message_holds_more_than_256_rows_however_large_batches_may_be():
+def test_no_message_holds_more_than_64_rows_however_large_batches_may_be():
     messages = group([ref() for _ in range(1000)], lambda _: Limits(100_000, 30.0), "store-a")
-    assert [len(m.job_ids) for m in messages] == [256, 256, 256, 232]
+    assert [len(m.job_ids) for m in messages] == [64] * 15 + [40]
 
 
 def test_a_group_limit_bounds_the_jobs_of_a_message():

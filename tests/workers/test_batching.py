@@ -7,7 +7,7 @@ from inferq_core.ids import new_job_id
 from inferq_core.messages import JobMessage, Limits
 from inferq_core.policy.cost import Cost
 from inferq_core.states import Priority
-from inferq_workers.batching import UNKNOWN_SECONDS, Buffer
+from inferq_workers.batching import BESIDE_INTERACTIVE, UNKNOWN_SECONDS, Buffer
 
 
 def message(
@@ -50,6 +50,20 @@ def test_a_batch_is_no_larger_than_the_model_allows():
     buffer = buffered(message(6, max_rows=10), message(4, max_rows=10), message(1, max_rows=10))
     assert taken(buffer) == [0, 1]
     assert taken(buffer) == [2]
+
+
+def test_beside_interactive_work_other_batches_are_small_for_a_while():
+    bulk = [message(16, priority=Priority.BULK, max_rows=64) for _ in range(BESIDE_INTERACTIVE + 4)]
+    buffer = buffered(*bulk, message(priority=Priority.INTERACTIVE))
+
+    sizes = [buffer.next_batch().n_rows for _ in range(BESIDE_INTERACTIVE + 2)]
+
+    assert sizes == [1, *[16] * BESIDE_INTERACTIVE, 64]
+
+
+def test_interactive_batches_are_as_large_as_ever():
+    buffer = buffered(*(message(16, priority=Priority.INTERACTIVE, max_rows=64) for _ in range(8)))
+    assert [buffer.next_batch().n_rows for _ in range(2)] == [64, 64]
 
 
 def test_a_lowered_limit_of_a_later_message_holds_for_its_batch():

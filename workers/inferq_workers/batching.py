@@ -3,7 +3,8 @@
 Messages wait per (queue, priority, model). The most urgent priority goes first; within it the models share the time of
 the processes equally, by what their batches cost, and the oldest message decides between equals. A batch takes messages
 of one kind in their order, up to the model's `max_batch_rows`, the rows that fit into its latency target, and the
-smallest `group_limit` among them. A message that is larger than that by itself is a batch of its own.
+smallest `group_limit` among them. A message that is larger than that by itself is a batch of its own. After an
+interactive batch other work goes in smaller ones for a while: more interactive work is likely, and has to wait for one.
 """
 
 from __future__ import annotations
@@ -25,6 +26,9 @@ Handle = TypeVar("Handle")
 SMOOTHING = 0.1
 # Share of its latency target that a batch is planned for: half of all batches take longer than they do on average.
 PLANNED = 0.8
+# So many batches after an interactive one, other batches have this share of their rows.
+BESIDE_INTERACTIVE = 32
+SHARE_BESIDE_INTERACTIVE = 0.25
 # Seconds that a batch of a model counts of which none has ended yet.
 UNKNOWN_SECONDS = 1.0
 
@@ -65,6 +69,7 @@ class Buffer(Generic[Handle]):
         self._waiting: dict[Kind, deque[Buffered[Handle]]] = {}
         self._rows: dict[Kind, int] = {}  # counted: adding them up for every batch would cost more than the batch
         self._order = 0
+        self._beside_interactive = 0  # batches that are still to be small
         self.rows = 0
         # Smoothed; None before the first message.
         self.recent_rows_per_message: float | None = None
@@ -92,7 +97,7 @@ class Buffer(Generic[Handle]):
         waiting = self._waiting[kind]
         entries: list[Buffered[Handle]] = []
         cost = self._cost_of(kind.model)
-        room = _Room(cost)
+        room = _Room(cost, self._share(kind.priority))
         while waiting and room.takes(waiting[0].message):
             entries.append(waiting.popleft())
         self._rows[kind] -= room.rows
@@ -103,6 +108,15 @@ class Buffer(Generic[Handle]):
         batch = Batch(kind, entries, room.rows, UNKNOWN_SECONDS if seconds is None else seconds)
         self._turns[kind.priority].charge(kind, batch.charged)
         return batch
+
+    def _share(self, priority: Priority) -> float:
+        """Of its usual rows, for the next batch."""
+        if priority is Priority.INTERACTIVE:
+            self._beside_interactive = BESIDE_INTERACTIVE
+        elif self._beside_interactive:
+            self._beside_interactive -= 1
+            return SHARE_BESIDE_INTERACTIVE
+        return 1.0
 
     def ended(self, batch: Batch[Handle], seconds: float) -> None:
         """The batch took so long, whatever became of it."""
@@ -142,10 +156,11 @@ class Buffer(Generic[Handle]):
 
 
 class _Room:
-    """What may still join a batch of a model that costs so much."""
+    """What may still join a batch of a model that costs so much, of which it gets this share of its rows."""
 
-    def __init__(self, cost: Cost) -> None:
+    def __init__(self, cost: Cost, share: float) -> None:
         self._cost = cost
+        self._share = share
         self.rows = self._jobs = 0
         self._max_rows = self._max_jobs = math.inf
         self._target = math.inf
@@ -154,7 +169,7 @@ class _Room:
         """Whether the message may join; it has joined then. The first one always may."""
         limits = message.limits
         rows, jobs = self.rows + message.n_rows, self._jobs + len(message.job_ids)
-        max_rows = min(self._max_rows, limits.max_batch_rows)
+        max_rows = min(self._max_rows, limits.max_batch_rows * self._share)
         target = self._target
         if limits.latency_target is not None and limits.latency_target < target:
             target = limits.latency_target
