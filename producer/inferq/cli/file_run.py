@@ -48,7 +48,8 @@ class FileRun:
         try:
             yield
         except InferqError as error:
-            raise type(error)(f"{error}. {self._so_far(mend=isinstance(error, InvalidInput))}") from error
+            error.args = (f"{error}. {self._so_far(mend=isinstance(error, InvalidInput))}",)
+            raise
 
     def prepare(self) -> None:
         """Look at every row before the first is enqueued. Raises InvalidInput for one that does not fit, or none."""
