@@ -1,11 +1,12 @@
-"""Sentinels have a password of their own; Celery's answers and Flower's pages leave it out like the servers'."""
+"""The same through Sentinel, whose sentinels have a password of their own, and on RabbitMQ: in Celery and in Flower."""
 
 import os
 import sys
+from uuid import uuid4
 
 import pytest
 from asking import Browser, start_flower
-from brokers import WatchedRedis
+from brokers import WatchedRedis, rabbitmqctl, started
 from checks import finish, register_model, rows_for
 from harness import System, free_port, wait_for
 from misbehaving import Base
@@ -16,7 +17,7 @@ QUESTIONS = [("report",), *(("inspect", what) for what in ("conf", "stats", "rep
 
 
 @pytest.fixture
-def guarded(tmp_path):
+def sentinel(tmp_path):
     """Servers and sentinel with a password each."""
     broker = WatchedRedis(tmp_path / "broker")
     rights = ("~*", "&*", "+@all")
@@ -32,9 +33,24 @@ def guarded(tmp_path):
     broker.close()
 
 
-def test_neither_password_is_told(guarded, tmp_path):
+@pytest.fixture
+def rabbitmq(tmp_path):
+    """A user with a password."""
+    broker = started("rabbitmq", tmp_path)
+    user = f"inferq-{uuid4().hex[:12]}"
+    rabbitmqctl("add_user", user, PASSWORDS["broker"])
+    rabbitmqctl("set_permissions", "-p", broker._vhost, user, ".*", ".*", ".*")
+    broker.url = broker.url.replace("guest:guest", f"{user}:{encoded('broker')}")
+    yield broker
+    rabbitmqctl("delete_user", user)
+    broker.close()
+
+
+@pytest.mark.parametrize("kind", ["sentinel", "rabbitmq"])
+def test_no_password_is_told(kind, request, tmp_path):
+    broker = request.getfixturevalue(kind)
     options = {"flower_auth": FLOWER_AUTH, "flower_port": free_port(), "log_level": "DEBUG"}
-    system = System(tmp_path, guarded, None, **options)
+    system = System(tmp_path, broker, None, **options)
     try:
         worker, _, _ = system.start_worker(), system.start_keeper(), start_flower(system)
         register_model(system, "sum", Base())
@@ -50,9 +66,14 @@ def test_neither_password_is_told(guarded, tmp_path):
         told |= {process.log.name: process.log.read_text() for process in system._processes}
         assert leaks(told) == []
         # They were near it.
-        assert all("watched" in answers[question].log.read_text() for question in QUESTIONS)
-        assert '"userid": "inferq"' in answers["inspect", "stats"].log.read_text()
-        assert "watched" in told[paths[-1]]
+        user = broker.url.partition("://")[2].partition(":")[0]
+        assert all(
+            f"{user}:********@" in answers[question].log.read_text()
+            for question in QUESTIONS
+            if question[-1] != "stats"
+        )
+        assert f'"userid": "{user}"' in answers["inspect", "stats"].log.read_text()
+        assert user in told[paths[-1]]
     except BaseException:
         sys.stderr.write(system.logs())
         raise
