@@ -13,10 +13,10 @@ JOBS ?= 1000000
 # Inputs that `make fuzz` makes for all that reads some.
 INPUTS ?= 100000
 
-.PHONY: help setup demo test check bench bench-growth bench-urgent bench-eta fuzz soak up lock
+.PHONY: help setup demo test check bench bench-growth bench-urgent bench-eta fuzz soak up lock licences audit
 
 help:
-	@echo "make demo | test | check | bench | bench-growth | bench-urgent | bench-eta | fuzz | soak | up"
+	@echo "make demo | test | check | bench | bench-growth | bench-urgent | bench-eta | fuzz | soak | audit | licences | up"
 	@echo "PYTHON=… and VENV=… choose another Python"
 
 setup: $(STAMP)
@@ -82,3 +82,11 @@ IMAGE_EXTRAS := worker postgres flower
 lock:
 	@$(LOCK) --all-extras --group dev pyproject.toml -o requirements.lock
 	@$(LOCK) $(addprefix --extra ,$(IMAGE_EXTRAS)) -c requirements.lock pyproject.toml -o requirements-image.lock
+
+# After `make lock` and `make setup`: docs/licences.md, from what is installed.
+licences: $(STAMP)
+	@$(BIN)/python deploy/dependencies/licences.py
+
+# Known vulnerabilities of what is locked. Needs pip-audit on the PATH and a network.
+audit: $(STAMP)
+	@$(BIN)/python deploy/dependencies/audit.py

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
 import kombu
@@ -53,13 +53,35 @@ def transport_options(url: str) -> dict[str, Any]:
     }
 
 
+class _Unshown(Mapping[str, Any]):
+    """Options for whoever unpacks them. As text, and as the JSON in which workers answer `inspect`, they are hidden."""
+
+    def __init__(self, options: Mapping[str, Any]) -> None:
+        self._options = options
+
+    def __getitem__(self, name: str) -> Any:
+        return self._options[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._options)
+
+    def __len__(self) -> int:
+        return len(self._options)
+
+    def __repr__(self) -> str:
+        return repr(self.__json__())
+
+    def __json__(self) -> dict[str, str]:  # kombu's name for it
+        return dict.fromkeys(self._options, "***")
+
+
 def _sentinel_transport_options(url: str) -> dict[str, Any]:
     if not is_sentinel(url):
         return {}
     place = sentinels_of(url)
     return {
         "master_name": place.master_name,
-        "sentinel_kwargs": redis_lists.sentinel_options(place, CONNECT_TIMEOUT),
+        "sentinel_kwargs": _Unshown(redis_lists.sentinel_options(place, CONNECT_TIMEOUT)),
     }
 
 

@@ -61,13 +61,15 @@ class BacklogFull(InferqError):
     """The model's backlog is at its bound, or the job could not begin before its deadline. Nothing was stored.
 
     `retry_after`: seconds until it would fit at the learned rate; None when that cannot be told, or when it never fits.
+    `never_fits`: it has more rows than the bound.
     """
 
-    def __init__(self, model: str, reason: str, retry_after: float | None) -> None:
+    def __init__(self, model: str, reason: str, retry_after: float | None, *, never_fits: bool = False) -> None:
         when = "" if retry_after is None else f"; try again in about {retry_after:.3g} s"
         super().__init__(f"model {model!r} takes no more now: {reason}{when}")
         self.model = model
         self.retry_after = retry_after
+        self.never_fits = never_fits
 
 
 class JobFailed(InferqError):

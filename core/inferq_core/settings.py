@@ -48,8 +48,8 @@ class Settings(BaseSettings):
     store_url: SecretStr | None = Field(
         default=None, description="SQLAlchemy URL (sqlite or postgresql+psycopg); default: SQLite under `home`"
     )
-    artifacts_url: str | None = Field(
-        default=None, repr=False, description="fsspec URL of the artifacts; default: under `home`"
+    artifacts_url: SecretStr | None = Field(
+        default=None, description="fsspec URL of the artifacts; default: under `home`"
     )
     # Far below a machine's memory, so that a crafted file cannot exhaust it, and above the forests that people serve.
     max_artifact_bytes: int = Field(
@@ -171,7 +171,10 @@ class Settings(BaseSettings):
 
     @property
     def artifacts(self) -> str:
-        return self.artifacts_url or (self.home_path / "artifacts").as_uri()
+        """The artifacts' URL, password included: never print it, see `redact`."""
+        if self.artifacts_url is not None:
+            return self.artifacts_url.get_secret_value()
+        return (self.home_path / "artifacts").as_uri()
 
     @property
     def served_queues(self) -> tuple[str, ...]:

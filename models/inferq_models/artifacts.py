@@ -143,7 +143,7 @@ def _verify(artifacts_url: str, artifact: _Artifact) -> int:
     except FileNotFoundError:
         raise _missing(artifact, path) from None
     except Exception as error:  # as in _read_patiently
-        raise ArtifactRejected(f"{artifact.title} cannot be read from {path}: {error}") from error
+        raise ArtifactRejected(f"{artifact.title} cannot be read from {redact(path)}: {error}") from error
     _require_digest(artifact, hashed.hexdigest())
     return n_bytes
 
@@ -157,7 +157,7 @@ def _require_digest(artifact: _Artifact, digest: str) -> None:
 
 
 def _missing(artifact: _Artifact, path: str) -> ArtifactRejected:
-    return ArtifactRejected(f"{artifact.title} is missing: there is no {path}. Register it again")
+    return ArtifactRejected(f"{artifact.title} is missing: there is no {redact(path)}. Register it again")
 
 
 def _locate(artifacts_url: str, artifact: _Artifact) -> tuple[Any, str]:
@@ -195,7 +195,7 @@ def _read_patiently(filesystem: Any, path: str, artifact: _Artifact, max_bytes: 
             raise _missing(artifact, path) from None
         except Exception as error:  # whatever a storage client raises: its own errors are not all OSError
             if pause is None:
-                raise ArtifactRejected(f"{artifact.title} cannot be read from {path}: {error}") from error
+                raise ArtifactRejected(f"{artifact.title} cannot be read from {redact(path)}: {error}") from error
             time.sleep(pause)
     raise AssertionError("unreachable")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from bisect import bisect_left
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -103,6 +104,16 @@ class Admission:
             self._require(snapshot, replace(request, rows=worthwhile))
             return min(request.rows, request.max_backlog - snapshot.backlog(request.model))
 
+    def fitting(self, jobs: Sequence[NewJob]) -> int:
+        """How many of the jobs, from the first on, may come in together. Raises BacklogFull when the first may not."""
+        if not any(map(self._is_judged, jobs)):
+            return len(jobs)
+        requests = [self._request(job) for job in jobs]
+        self._refresh()
+        with self._lock:
+            self._judge(requests[:1])
+            return bisect_left(range(1, len(jobs) + 1), 1, key=lambda n: int(self._refuses(requests[:n])))
+
     def eta(self, request: Request) -> float | None:
         """Seconds until `request.rows` of the model would end if they came now; None when that cannot be told."""
         self._refresh()
@@ -130,13 +141,21 @@ class Admission:
             self._require(snapshot, request)
             snapshot = replace(snapshot, rows=(*snapshot.rows, Rows(*_kind(request), request.rows, 0)))
 
+    def _refuses(self, requests: Sequence[Request]) -> bool:
+        """Whether they may not come in together; the lock is held."""
+        try:
+            self._judge(_together(requests))
+        except BacklogFull:
+            return True
+        return False
+
     def _require(self, snapshot: Snapshot, request: Request) -> None:
         """Raises BacklogFull."""
         refusal = policy.judge(snapshot, request)
         if refusal is not None:
             # Sooner, the same look would refuse it again.
             after = None if refusal.retry_after is None else max(refusal.retry_after, self._fresh)
-            raise BacklogFull(request.model, refusal.reason, after)
+            raise BacklogFull(request.model, refusal.reason, after, never_fits=refusal.never_fits)
 
     def _refresh(self) -> None:
         """Look anew unless somebody just did. During a look the others go by the one before it."""

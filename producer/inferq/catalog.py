@@ -61,10 +61,14 @@ class Catalog:
         return self._bounds[model]
 
     def queue(self, model: str) -> str:
-        """The queue of the model now, for a job that needs no check; its limits are known then. Raises UnknownModel."""
+        """The queue of the model now, for a job that needs no check. Raises UnknownModel.
+
+        Its limits and its bound are known then.
+        """
         record = self._store.model(model)
         with self._lock:
             self._limits[model] = Limits.of(record, self._settings)
+            self._bounds[model] = record.max_backlog
         return record.queue or self._settings.queue
 
     def forget(self) -> None:

@@ -57,7 +57,9 @@ class Client:
         self._waiter = Waiter(self._store, self.settings.broker)
         self._notifier = Notifier(self.settings.broker)
         self._intake = Intake(self._store, self._publisher, self._catalog.limits, self._admission.count)
-        self._retrier = Retrier(self._store, self._catalog, self._intake, lambda: self._waiter.reply_to)
+        self._retrier = Retrier(
+            self._store, self._catalog, self._intake, self._admission, lambda: self._waiter.reply_to
+        )
         self._commit: GroupCommit[NewJob, JobId] = GroupCommit(
             self._intake.accept, max_items=GROUP_JOBS, max_leaders=self._store.concurrent_writers
         )
@@ -207,18 +209,21 @@ class Client:
         """Run a job that has ended once more: a new job of the same rows and options that points back to it.
 
         The old job stays as it is. A job is retried once: asked again, this answers with the same new job, whatever
-        became of it (retry that one when it failed, too). Raises JobUnfinished while the job is queued or running, and
-        UnknownJob for an id never issued.
+        became of it (retry that one when it failed, too). Raises JobUnfinished while the job is queued or running,
+        UnknownJob for an id never issued, and BacklogFull as `submit` does.
         """
         return self.retry_many([job_id])[0]
 
     def retry_many(self, jobs: Iterable[str | Handle]) -> list[Job]:
-        """`retry` for many jobs: the new ones, in order. What raises does so before the first is retried."""
+        """`retry` for many jobs: the new ones, in order.
+
+        What raises does so before the first is retried; BacklogFull refuses all or none.
+        """
         ids = [id_of(job) for job in jobs]
         for job_id, state in self._states(ids).items():
             if not state.terminal:
                 raise unfinished(job_id, state)
-        return [Job(self, retried.new) for some in self._retrier.retry(ids) for retried in some]
+        return [Job(self, retried.new) for retried in self._retrier.retry_all(ids)]
 
     def feedback(self, job_id: str | Handle, actual: Any) -> None:
         """Post the ground truth of a job: one value for a job of one row, else one per row. The last one counts.

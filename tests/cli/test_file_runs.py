@@ -12,7 +12,7 @@ from answering import NAMED, POISON, Answering, add_model
 from pyarrow import parquet
 from sqlalchemy import delete, func, select
 
-from inferq import State, StoreUnavailable, load_settings
+from inferq import BacklogFull, State, StoreUnavailable, load_settings
 from inferq.cli import file_run
 from inferq.cli.out_file import OutFile
 from inferq_core.columns import Layout
@@ -163,6 +163,15 @@ class TestBacklog:
         with Answering(store):
             assert run("submit", "sums", "--file", bounded, "--out", out).code == 0
         assert_complete(out, 200)
+
+    def test_an_error_that_is_more_than_its_message_stays_what_it_is(self, run, store, bounded, monkeypatch):
+        def refuse(*_):
+            raise BacklogFull("sums", "it is what it is", None, never_fits=True)
+
+        monkeypatch.setattr(file_run.Run, "submit", refuse)
+        ended = run("submit", "sums", "--file", bounded)
+        assert (ended.code, ended.out, ended.err.count("\n")) == (3, "", 1)
+        assert "model 'sums' takes no more now: it is what it is. Nothing was submitted" in ended.err
 
     def test_rows_that_do_not_fit_end_with_a_code_of_their_own(self, run, store, bounded):
         rows = [word for _ in range(self.BOUND + 1) for word in ("--row", "[1, 2]")]

@@ -1,13 +1,16 @@
 """`inferq jobs retry`."""
 
 import json
+import os
+import signal
 from contextlib import closing
 
 import pytest
-from answering import add_model
+from answering import Answering, add_model
 
 from inferq import Client, ErrorCode, State, load_settings
 from inferq import retrying as pages
+from inferq.cli.meter import Meter
 from inferq_core.broker import Publisher
 from inferq_core.store import open_store
 
@@ -83,6 +86,55 @@ def test_it_goes_on_where_it_was_interrupted(run, failed, store, monkeypatch):
     assert (first.keys(), rest.keys()) == ({*ids[3:]}, {*ids[:3]})
     assert retried(run("jobs", "retry", "--state", "failed", "--json")) == {}
     assert store.counts() == {("sums", State.FAILED): 5, ("sums", State.QUEUED): 5}
+
+
+class TestBacklog:
+    BOUND = 10
+
+    @pytest.fixture
+    def ids(self, store, failed):
+        ids = failed(*[ErrorCode.MODEL_ERROR] * 35)
+        store.put_model("sums", max_backlog=self.BOUND)
+        return ids
+
+    def unfinished(self, store):
+        return sum(n for (_, state), n in store.counts().items() if not state.terminal)
+
+    def test_it_waits_for_room_and_exceeds_nothing(self, run, store, ids):
+        waiting = []
+        with Answering(store) as answering:
+            end = answering._end
+            answering._end = lambda some: (waiting.append(self.unfinished(store)), end(some))
+            ended = run("jobs", "retry", "--state", "failed", "--json")
+        assert retried(ended).keys() == {*ids}
+        assert ended.err.count("Waiting") == 1
+        assert f"max_backlog of {self.BOUND}. Waiting" in ended.err
+        assert 0 < max(waiting) <= self.BOUND
+        assert sum(store.counts().values()) == 2 * len(ids)
+
+    def test_while_it_waits_it_can_be_interrupted_and_goes_on(self, run, store, ids, monkeypatch):
+        with monkeypatch.context() as patch:
+            patch.setattr(Meter, "say", lambda *_: os.kill(os.getpid(), signal.SIGINT))
+            ended = run("jobs", "retry", *ids)
+        assert ended.code == 130
+        assert f"interrupted. {self.BOUND} jobs retried so far; the same command goes on" in ended.err
+        assert self.unfinished(store) == self.BOUND
+        with Answering(store):
+            ended = run("jobs", "retry", *ids)
+        assert (ended.code, len(ended.out.splitlines())) == (0, len(ids))
+        assert f"{len(ids) - self.BOUND} jobs retried, {self.BOUND} before" in ended.err
+        assert sum(store.counts().values()) == 2 * len(ids)
+
+    def test_a_job_that_never_fits_is_not_waited_for(self, run, store, ids, end_job):
+        store.put_model("sums", max_backlog=50)
+        with Client(load_settings(), store=store) as client:
+            large = client.submit("sums", [[1, 2]] * 11).id
+        end_job(large, State.FAILED, ErrorCode.MODEL_ERROR)
+        store.put_model("sums", max_backlog=self.BOUND)
+        ended = run("jobs", "retry", ids[0], large)
+        assert (ended.code, len(ended.out.splitlines())) == (3, 1)
+        assert "11 rows are more than its max_backlog of 10 and never fit" in ended.err
+        assert "1 jobs retried so far" in ended.err
 
 
 def test_nothing_is_retried_when_one_of_the_ids_is_wrong(run, failed, store):

@@ -16,17 +16,19 @@ from inferq_core.store import open_store
 from inferq_models import register
 
 UNSERVED = "unserved"
+BOUND = 3
 
 
 def add_models(add):
     """`sums` answers the sum of a row; `coasts` says whether a city has one, and raises for a city it does not know.
 
-    `idle` is like `sums`, and in a queue that no worker serves.
+    `idle` and `bounded` are like `sums`, and in a queue that no worker serves; BOUND rows of `bounded` may wait.
     """
     X = np.arange(40, dtype=float).reshape(10, 4) % 7
     sums = LinearRegression().fit(X, X.sum(axis=1))
     add("sums", sums, X)
     add("idle", sums, X, queue=UNSERVED)
+    add("bounded", sums, X, queue=UNSERVED, max_backlog=BOUND)
     cities = pd.DataFrame({"city": ["Lima", "Bern", "Oslo", "Ulm"] * 3})
     coasts = make_pipeline(OneHotEncoder(), LogisticRegression(C=100)).fit(cities, [1, 0, 1, 0] * 3)
     add("coasts", coasts, cities)

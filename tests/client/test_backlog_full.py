@@ -5,7 +5,7 @@ import time
 import pytest
 from installation import ROW
 
-from inferq import BacklogFull, State, UnknownJob
+from inferq import BacklogFull, ErrorCode, State, UnknownJob, retrying
 from inferq_core.ids import new_job_id
 from inferq_core.store.records import WorkerBeat
 
@@ -59,6 +59,60 @@ def test_many_items_are_refused_as_a_whole(bounded):
         bounded.client.submit_many("sums", [ROW] * 11)
     assert stored(bounded) == 0
     assert len(bounded.client.submit_many("sums", [ROW] * 10)) == 10
+
+
+@pytest.fixture
+def failed(bounded):
+    """Three jobs of a row that failed; nothing of them waits any more."""
+    jobs = bounded.client.submit_many("sums", [ROW] * 3)
+    bounded.finish(*jobs, state=State.FAILED, outputs=None, error_code=ErrorCode.MODEL_ERROR)
+    return jobs
+
+
+def once_there_is_room(call):
+    """A client believes a look at the load for a while."""
+    for _ in range(100):
+        try:
+            return call()
+        except BacklogFull as full:
+            time.sleep(full.retry_after or 0.1)
+    raise AssertionError("there never was")
+
+
+def test_retries_are_refused_as_a_whole(bounded, failed):
+    once_there_is_room(lambda: bounded.client.submit("sums", [ROW] * 8))
+    with pytest.raises(BacklogFull, match="3 more would exceed its max_backlog of 10"):
+        bounded.client.retry_many(failed)
+    assert stored(bounded) == 4
+    again = bounded.client.retry_many(failed[:2])
+    assert [job.state() for job in again] == [State.QUEUED] * 2
+    with pytest.raises(BacklogFull):
+        bounded.client.retry(failed[2])
+    assert bounded.client.retry_many(failed[:2]) == again, "what was retried before needs no room"
+
+
+def test_retries_of_several_pages_are_judged_together(bounded, failed, monkeypatch):
+    monkeypatch.setattr(retrying, "PAGE_JOBS", 2)
+    bounded.store.put_model("sums", max_backlog=2)
+    with pytest.raises(BacklogFull, match="never fit") as full:
+        bounded.client.retry_many(failed)
+    assert full.value.never_fits
+    assert stored(bounded) == 3
+    bounded.store.put_model("sums", max_backlog=3)
+    again = once_there_is_room(lambda: bounded.client.retry_many([*failed, failed[0]]))
+    assert len({job.id for job in again}) == 3
+    assert again[0] == again[3]
+    assert [bounded.store.life(job.id).retry_of for job in again[:3]] == [job.id for job in failed]
+    with pytest.raises(BacklogFull, match="3 rows wait or run"):  # each is counted once
+        bounded.client.submit("sums", ROW)
+
+
+def test_a_retry_that_would_come_too_late_is_refused(learned):
+    job = learned.client.submit("sums", ROW, deadline=5)
+    learned.finish(job, state=State.FAILED, outputs=None, error_code=ErrorCode.MODEL_ERROR)
+    learned.client.submit("sums", [ROW] * 20)
+    with pytest.raises(BacklogFull, match="after its deadline of 5 s"):
+        learned.client.retry(job)
 
 
 def test_a_key_that_is_known_is_answered_however_full_it_is(bounded):

@@ -4,6 +4,7 @@ the client and the asynchronous client, each with a real broker and a real worke
 """
 
 import itertools
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -12,9 +13,10 @@ import numpy as np
 import pandas as pd
 import pytest
 from driven import DrivenClient
-from live import add_models, running_worker
+from live import BOUND, add_models, running_worker
 
 from inferq import (
+    BacklogFull,
     Client,
     ErrorCode,
     IdempotencyConflict,
@@ -185,6 +187,41 @@ def test_an_item_that_does_not_fit_is_named(client):
         client.submit_many("sums", [ROW, ROW, [1, 2]])
     with pytest.raises(InvalidInput, match="item 1: "):
         list(client.submit_stream("sums", iter([ROW, [1, 2]])))
+
+
+def once_there_is_room(call):
+    """A client believes a look at the load for a while."""
+    deadline = time.monotonic() + PATIENCE
+    while True:
+        try:
+            return call()
+        except BacklogFull:
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+
+
+def test_what_there_is_no_room_for_is_refused(idle):
+    taken_back = once_there_is_room(lambda: idle.submit("bounded", ROW))
+    assert taken_back.cancel()
+    jobs = once_there_is_room(lambda: idle.submit_many("bounded", [ROW] * BOUND))
+    for more in (
+        lambda: idle.submit("bounded", ROW),
+        lambda: idle.submit_many("bounded", [ROW]),
+        lambda: list(idle.submit_stream("bounded", iter([ROW]))),
+        lambda: idle.retry(taken_back),
+        lambda: idle.retry_many([taken_back]),
+    ):
+        with pytest.raises(BacklogFull, match=f"'bounded'.*1 more would exceed its max_backlog of {BOUND}") as full:
+            more()
+        # Nobody serves it: no number is invented.
+        assert (full.value.model, full.value.retry_after, full.value.never_fits) == ("bounded", None, False)
+    with pytest.raises(BacklogFull, match="never fit") as full:
+        idle.submit("bounded", [ROW] * (BOUND + 1))
+    assert full.value.never_fits
+    assert [job.state() for job in jobs] == [State.QUEUED] * BOUND
+    idle.cancel_many(jobs)
+    again = once_there_is_room(lambda: idle.retry(taken_back))
+    assert again.cancel()
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import skops.io
 from fsspec.implementations.local import LocalFileSystem
+from pydantic import SecretStr
 from sklearn.datasets import load_iris
 from sklearn.ensemble import (
     BaggingClassifier,
@@ -188,7 +189,7 @@ def test_a_record_that_points_elsewhere_is_refused(settings, version, changes):
 
 
 def test_artifacts_may_lie_in_any_store_that_fsspec_knows(settings):
-    settings = settings.model_copy(update={"artifacts_url": "memory://models"})
+    settings = settings.model_copy(update={"artifacts_url": SecretStr("memory://models")})
 
     version = register("iris", LogisticRegression(max_iter=500).fit(X, Y), X, settings=settings)
 
@@ -210,7 +211,7 @@ def test_a_home_with_spaces_and_accents_is_that_home(tmp_path):
 
 def test_an_unwritable_folder_is_one_clear_refusal(settings, tmp_path):
     (tmp_path / "file").write_text("not a folder")
-    settings = settings.model_copy(update={"artifacts_url": str(tmp_path / "file")})
+    settings = settings.model_copy(update={"artifacts_url": SecretStr(str(tmp_path / "file"))})
 
     with pytest.raises(RegistrationRefused, match=r"cannot be written.*INFERQ_ARTIFACTS_URL"):
         register("iris", LogisticRegression(max_iter=500).fit(X, Y), X, settings=settings)
@@ -266,7 +267,7 @@ def test_a_model_that_no_worker_would_load_is_not_registered(settings, tmp_path)
 
 
 def test_passwords_in_the_url_of_the_artifacts_are_not_shown(settings, version):
-    secret = settings.model_copy(update={"artifacts_url": "memory://me:S3CRET@models"})
+    secret = settings.model_copy(update={"artifacts_url": SecretStr("memory://me:S3CRET@models")})
 
     with pytest.raises(ArtifactRejected) as refused:
         load(replace(version, uri="ftp://me:S3CRET@host/model"), secret)

@@ -10,7 +10,7 @@ import pytest
 from certificates import Authority
 from checks import assert_each_succeeded_once, register_model, rows_for
 from cluster import PostgresCluster, binaries
-from given import accepted
+from given import LOG, accepted, claim_again, finished, succeeded
 from harness import running, wait_for
 from misbehaving import Raiser
 from psycopg import sql
@@ -205,6 +205,21 @@ def test_a_worker_may_do_what_workers_do(secured):
         assert worker.renew(batch_id, lease=60)
         assert len(worker.release(batch_id, max_attempts=3).requeued) == 2
         assert worker.cancel(job_ids).keys() == set(job_ids)
+
+
+def test_who_submits_can_make_an_ended_job_pending_and_holds_up_no_worker(secured):
+    with secured.store(OWNER) as owner, secured.store(Role.WORKER) as worker:
+        (ended,), (other,) = finished(owner), accepted(owner)
+        before = owner.result(ended)
+        with secured.connect(Role.SUBMIT) as connection:
+            columns = "model, queue, priority, n_rows, attempts, solo_crashes, published_at, republished, created_at"
+            values = "'digits', 'predictions', 5, 1, 0, 0, 0, 0, 0"
+            connection.execute(f"INSERT INTO pending (id, {columns}) VALUES ('{ended}', {values})")
+        batch_id, claim = claim_again(worker, [ended, other])
+        assert len(claim.jobs) == 2
+        outcomes = [succeeded(job.id, outputs="[0]") for job in claim.jobs]
+        assert worker.complete(batch_id, outcomes, LOG).ids == {other}
+        assert owner.result(ended) == before
 
 
 def test_the_statements_may_be_run_again_and_take_back_what_was_given(secured):

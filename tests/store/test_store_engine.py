@@ -32,7 +32,15 @@ def test_the_clock_is_the_databases_and_has_fractions(store):
 
 
 @pytest.mark.parametrize(
-    "url", ["sqlite://", "sqlite:///:memory:", "mysql://u:secret@h/d", "postgresql+asyncpg://u:secret@h/d", "nonsense"]
+    "url",
+    [
+        "sqlite://",
+        "sqlite://u:secret@h",
+        "sqlite:///:memory:",
+        "mysql://u:secret@h/d",
+        "postgresql+asyncpg://u:secret@h/d",
+        "nonsense",
+    ],
 )
 def test_a_database_that_is_not_supported_is_refused(url):
     with pytest.raises(SettingsError, match="INFERQ_STORE_URL") as caught:

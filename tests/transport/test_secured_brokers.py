@@ -287,11 +287,14 @@ def acl_lines():
     return [line.split() for line in text.splitlines() if line.startswith("ACL SETUSER ")]
 
 
-def test_the_rights_that_are_documented_do(tmp_path):
-    broker = Redis(tmp_path / "broker", redis_binary())
+@pytest.mark.parametrize("tls", [False, True], ids=["plain", "tls"])
+def test_the_rights_that_are_documented_do(tls, authority, tmp_path):
+    folder = tmp_path / "broker"
+    broker = TlsRedis(folder, authority) if tls else Redis(folder, redis_binary())
     for line in acl_lines():
         broker.client.execute_command(*(PASSWORD.join(word.split("PASSWORD")) for word in line))
-    as_user = f"redis://{{}}:{ENCODED}@127.0.0.1:{broker.port}/0".format
+    scheme, _, place = broker.url.partition("://")
+    as_user = f"{scheme}://{{}}:{ENCODED}@{place}".format
     broker.url = as_user("inferq-worker")
     system = System(tmp_path, broker, None)
     try:
@@ -302,12 +305,14 @@ def test_the_rights_that_are_documented_do(tmp_path):
             jobs = client.submit_many("sum", rows)
             assert client.submit("sum", rows[:1]).result(timeout=60).outputs == [float(rows[0].sum())]
             assert {job.id for job in client.as_completed(jobs, timeout=60)} == {job.id for job in jobs}
+            seen = {connected["user"] for connected in broker.client.client_list()}
         broker.client.lpush("predictions", b"junk")
         wait_for(lambda: broker.client.llen(SET_ASIDE_QUEUE) == 1, timeout=30, what="the junk to be set aside")
         wait_for(lambda: system.store.elected("keeper"), timeout=60, what="the keeper to sweep")
         inspect = system.start_celery("inspect", "ping")
         assert inspect.wait(60) == 0
         assert not [finding for finding in examine(system.settings) if finding.level is Level.FAIL]
+        assert {"inferq-app", "inferq-worker"} <= seen
         assert [system.stop(worker), system.stop(keeper)] == [0, 0]
         assert broker.client.acl_log() == []
     except BaseException:

@@ -85,6 +85,7 @@ class Refusal:
 
     reason: str
     retry_after: float | None
+    never_fits: bool = False
 
 
 def eta(snapshot: Snapshot, request: Request) -> float | None:
@@ -100,6 +101,7 @@ def judge(snapshot: Snapshot, request: Request) -> Refusal | None:
         return Refusal(
             f"{request.rows:,} rows are more than its max_backlog of {bound:,} and never fit: submit fewer",
             None,
+            never_fits=True,
         )
     backlog = snapshot.backlog(request.model)
     if bound is not None and backlog + request.rows > bound:

@@ -5,14 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from sqlalchemy import ColumnElement, Connection, case, literal, select, update
+from sqlalchemy.exc import IntegrityError
 
 from inferq_core.ids import BatchId, JobId, parse_job_ids
+from inferq_core.logging import get_logger
 from inferq_core.states import ErrorCode, State
 from inferq_core.store import claiming, completion
 from inferq_core.store.part import REF_COLUMNS, Part, pending_ref
 from inferq_core.store.records import BatchLog, Claim, Completed, Outcome, PendingRef, Recovered
 from inferq_core.store.sql import clock, one_of, read_clock
 from inferq_core.store.tables import batches, pending
+
+logger = get_logger(__name__)
 
 
 class BatchesPart(Part):
@@ -37,9 +41,18 @@ class BatchesPart(Part):
         )
 
     def complete(self, batch_id: BatchId, outcomes: Sequence[Outcome], log: BatchLog) -> Completed:
-        return self._database.write(
-            lambda connection: completion.complete(connection, batch_id, outcomes, log), single=True
-        )
+        def work(connection: Connection) -> Completed:
+            return completion.complete(connection, batch_id, outcomes, log)
+
+        try:
+            return self._database.write(work, single=True)
+        except IntegrityError:
+            job_ids = [outcome.id for outcome in outcomes]
+            dropped = self._database.write(lambda connection: completion.drop_ended(connection, batch_id, job_ids))
+            if not dropped:
+                raise
+            logger.warning("ended_jobs_were_pending", batch_id=batch_id, jobs=dropped)
+            return self._database.write(work, single=True)
 
     def release(self, batch_id: BatchId, *, max_attempts: int) -> Recovered:
         def work(connection: Connection) -> Recovered:

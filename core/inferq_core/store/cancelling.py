@@ -39,7 +39,7 @@ def cancel(connection: Connection, job_ids: Sequence[JobId]) -> Mapping[JobId, S
     running = connection.scalars(select(pending.c.id).where(mine, one_of(connection, pending.c.batch_id, locked))).all()
     now = read_clock(connection)
     _let_go(connection, running, now)
-    end(
+    taken = end(
         connection,
         one_of(connection, pending.c.id, [*queued, *running]),
         state=State.CANCELLED,
@@ -50,11 +50,8 @@ def cancel(connection: Connection, job_ids: Sequence[JobId]) -> Mapping[JobId, S
     ended = connection.execute(
         select(results.c.id, results.c.state).where(one_of(connection, results.c.id, job_ids))
     ).all()
-    return (
-        {JobId(row.id): State(row.state) for row in ended}
-        | dict.fromkeys(map(JobId, queued), State.QUEUED)
-        | dict.fromkeys(map(JobId, running), State.RUNNING)
-    )
+    before = dict.fromkeys(map(JobId, queued), State.QUEUED) | dict.fromkeys(map(JobId, running), State.RUNNING)
+    return {JobId(row.id): State(row.state) for row in ended} | {job_id: before[job_id] for job_id in taken}
 
 
 def _let_go(connection: Connection, job_ids: Sequence[str], now: float) -> None:

@@ -6,7 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from operator import attrgetter
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, delete, insert, select, text
+from sqlalchemy import ColumnElement, Connection, case, delete, exists, select, text, update
+from sqlalchemy.dialects import postgresql, sqlite
 
 from inferq_core.ids import BatchId, JobId
 from inferq_core.states import ErrorCode, State
@@ -225,7 +226,10 @@ def end(
     message: str,
     now: float,
 ) -> list[JobId]:
-    """End the pending jobs that match, with no outputs: the way of whoever is not the batch. The ids, in order."""
+    """End the pending jobs that match, with no outputs: the way of whoever is not the batch. The ids, in order.
+
+    One that has a result already leaves `pending`, keeps its result, and is not among them (see `drop_ended`).
+    """
     gone = connection.execute(delete(pending).where(which).returning(pending)).mappings().all()
     if not gone:
         return []
@@ -233,11 +237,39 @@ def end(
     rows = connection.execute(select(batches).where(one_of(connection, batches.c.id, sorted(held_by)))).mappings()
     by_id = {row["id"]: row for row in rows}
     outcome = Outcome(id=JobId(""), state=state, error_code=code, error_message=message)
-    connection.execute(
-        insert(results).returning(results.c.id),
+    insert_for = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
+    written = connection.execute(
+        insert_for(results).on_conflict_do_nothing().returning(results.c.id),
         [
             dict(zip(results.c.keys(), _result_row(row, outcome, by_id.get(row["batch_id"]), now), strict=True))
             for row in gone
         ],
     ).all()
-    return sorted(JobId(row["id"]) for row in gone)
+    return sorted(JobId(row.id) for row in written)
+
+
+def drop_ended(connection: Connection, batch_id: BatchId, job_ids: Sequence[JobId]) -> int:
+    """Take those of the batch's jobs that have a result already out of `pending`; how many.
+
+    Nothing of ours makes a job pending that has ended, but whoever may submit has the right to. Completing does not
+    look for that, since it would cost every batch: it fails as a whole, and this mends it.
+    """
+    holder = batches.c.id == batch_id
+    connection.execute(select(batches.c.id).where(holder).with_for_update())
+    has_ended = exists().where(results.c.id == pending.c.id)
+    gone = connection.execute(
+        delete(pending)
+        .where(one_of(connection, pending.c.id, job_ids), pending.c.batch_id == batch_id, has_ended)
+        .returning(pending.c.id)
+    ).all()
+    emptied = batches.c.n_open <= len(gone)
+    connection.execute(
+        update(batches)
+        .where(holder, batches.c.finished_at.is_(None))
+        .values(
+            n_open=batches.c.n_open - len(gone),
+            finished_at=case((emptied, read_clock(connection))),
+            outcome=case((emptied, "completed")),
+        )
+    )
+    return len(gone)

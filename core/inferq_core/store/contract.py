@@ -150,7 +150,8 @@ class Batches(Protocol):
     def complete(self, batch_id: BatchId, outcomes: Sequence[Outcome], log: BatchLog) -> Completed:
         """Write the results of the jobs that the batch still holds, and the batch's log row. Durable.
 
-        Says which ids were written; the others were taken away meanwhile (the fence) and nothing is written for them.
+        Says which ids were written; the others were taken away meanwhile (the fence), or had ended before they were
+        claimed, and nothing is written for them.
         Jobs of the batch that `outcomes` leaves out stay held.
         """
 

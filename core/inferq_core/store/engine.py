@@ -210,7 +210,7 @@ def parse_url(text: str) -> URL:
     if url.drivername not in ("sqlite", "sqlite+pysqlite", "postgresql+psycopg"):
         raise SettingsError(f"INFERQ_STORE_URL={redact(text)}: {url.drivername} is not supported. Give {_SUPPORTED}")
     if url.get_backend_name() == "sqlite" and url.database in (None, "", ":memory:"):
-        raise SettingsError(f"INFERQ_STORE_URL={text}: several processes share the store, so it must be a file")
+        raise SettingsError(f"INFERQ_STORE_URL={redact(text)}: several processes share the store, so it must be a file")
     return url
 
 

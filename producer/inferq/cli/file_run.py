@@ -11,10 +11,11 @@ from contextlib import contextmanager
 from inferq.cli.answers import Answers
 from inferq.cli.meter import Meter
 from inferq.cli.out_file import Tally
+from inferq.cli.room import POLL_FIRST, POLL_LAST, SILENCE, Room, look_for_worker
 from inferq.cli.rows import Block, RowFile
 from inferq.cli.stop import Stop
 from inferq.run import RefusedRow, Run
-from inferq_core.errors import BacklogFull, InferqError, Interrupted, InvalidInput, WaitTimeout
+from inferq_core.errors import InferqError, Interrupted, InvalidInput, WaitTimeout
 from inferq_core.ids import JobId
 from inferq_core.signature import CheckedRows
 from inferq_core.store.contract import Store
@@ -23,12 +24,6 @@ from inferq_core.store.records import StoredResult
 # Rows that are enqueued and not answered, at the most, while somebody waits for the answers: enough for many workers,
 # and few enough for a small table of unfinished jobs.
 ROWS_AHEAD = 50_000
-# Seconds between two looks for answers: the first, and what doubling ends at while there are none.
-POLL_FIRST, POLL_LAST = 0.005, 0.2
-# Seconds without any answer after which it is worth knowing whether there is a worker.
-SILENCE = 10.0
-# Seconds within which a worker must have reported itself to count.
-WORKER_SEEN = 30.0
 
 Deliver = Callable[[Sequence[tuple[int, StoredResult]]], None]
 
@@ -44,7 +39,7 @@ class FileRun:
         self._meter = meter
         self._stop = stop
         self._before = self._submitted = 0
-        self._has_waited = False  # for room in the model's backlog
+        self._room = Room(store, meter, stop)
         self._answers: Answers | None = None
 
     @contextmanager
@@ -53,7 +48,8 @@ class FileRun:
         try:
             yield
         except InferqError as error:
-            raise type(error)(f"{error}. {self._so_far(mend=isinstance(error, InvalidInput))}") from error
+            error.args = (f"{error}. {self._so_far(mend=isinstance(error, InvalidInput))}",)
+            raise
 
     def prepare(self) -> None:
         """Look at every row before the first is enqueued. Raises InvalidInput for one that does not fit, or none."""
@@ -88,19 +84,7 @@ class FileRun:
 
     def _submit(self, first: int, rows: Sequence[CheckedRows]) -> int:
         """Enqueue as many of the rows as the model's backlog has room for, once it has; how many these were."""
-        silent_since = time.monotonic()
-        while True:
-            try:
-                return self._run.submit(first, rows)
-            except BacklogFull as full:
-                if not self._has_waited:
-                    self._meter.say(f"{full}. Waiting, whenever it is full")
-                    self._has_waited = True
-                self._heed_stop()
-                time.sleep(min(max(full.retry_after or POLL_LAST, POLL_FIRST), POLL_LAST))
-                if time.monotonic() - silent_since >= SILENCE:
-                    silent_since = math.inf
-                    self._look_for_worker()
+        return self._room.enter(lambda: self._run.submit(first, rows))
 
     def answer(self, deliver: Deliver, tally: Tally, wait: float | None) -> None:
         """Enqueue, and deliver the results of the rows from number `tally.rows` on, in order.
@@ -152,11 +136,7 @@ class FileRun:
                 silent_since = math.inf
                 assert self._run.ids is not None
                 self._store.state(self._run.ids.at(answers.next))  # raises UnknownJob when the job is gone
-                self._look_for_worker()
-
-    def _look_for_worker(self) -> None:
-        if not self._store.workers(seen_within=WORKER_SEEN):
-            self._meter.say("no worker is running: `inferq worker`, or `inferq up`, starts one. Waiting")
+                look_for_worker(self._store, self._meter)
 
     def _heed_stop(self) -> None:
         if self._stop.requested:

@@ -6,24 +6,27 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing
+from functools import partial
 from typing import Annotated
 
 import typer
 from typer import echo
 
 from inferq import ErrorCode, State
+from inferq.admission import Admission
 from inferq.catalog import Catalog
 from inferq.cli.help import Command, examples
 from inferq.cli.meter import Meter
 from inferq.cli.options import AsJsonLines, OnlyModel, Since
 from inferq.cli.output import print_json
+from inferq.cli.room import Room
 from inferq.cli.stop import Stop
 from inferq.cli.times import parse_since
 from inferq.intake import Intake
 from inferq.job import id_of
 from inferq.retrying import Choice, Retried, Retrier
 from inferq_core.broker import Publisher
-from inferq_core.errors import Interrupted, InvalidInput
+from inferq_core.errors import BacklogFull, InferqError, Interrupted, InvalidInput
 from inferq_core.ids import JobId
 from inferq_core.settings import load_settings
 from inferq_core.store import open_store
@@ -65,7 +68,7 @@ def retry(
 
     A job is retried once. Those that were retried before are left out with --state, and answered with the job that they
     became when they are named; when that failed, too, it can be retried in its turn. So the same command goes on where
-    it was interrupted. Queued and running jobs are refused.
+    it was interrupted. Queued and running jobs are refused. Where a model's backlog is full, this waits for room.
     """
     if bool(job_ids) == (state is not None):
         raise InvalidInput("give ids of jobs, or a --state such as --state failed")
@@ -81,9 +84,14 @@ def retry(
         if model is not None:
             store.model(model)
         catalog = Catalog(store, settings)
-        retrier = Retrier(store, catalog, Intake(store, publisher, catalog.limits), lambda: None)
+        admission = Admission(store, settings, catalog.max_backlog)
+        intake = Intake(store, publisher, catalog.limits, admission.count)
+        retrier = Retrier(store, catalog, intake, admission, lambda: None)
         pages = retrier.matching(choice) if choice is not None else iter([_ended(store, job_ids or [])])
-        _work(_planned(store, pages) if dry_run else _retried(retrier, pages), dry_run=dry_run, as_json=as_json)
+        with Stop() as stop, Meter(bars=sys.stderr.isatty() and not sys.stdout.isatty()) as meter:
+            room = Room(store, meter, stop)
+            steps = _planned(store, pages) if dry_run else _retried(retrier, pages, room)
+            _Work(meter, stop, dry_run=dry_run, as_json=as_json).run(steps)
 
 
 def _ended(store: Store, job_ids: Sequence[str]) -> list[JobId]:
@@ -98,9 +106,13 @@ def _ended(store: Store, job_ids: Sequence[str]) -> list[JobId]:
     return ids
 
 
-def _retried(retrier: Retrier, pages: Iterator[list[JobId]]) -> Iterator[list[Retried]]:
+def _retried(retrier: Retrier, pages: Iterator[list[JobId]], room: Room) -> Iterator[list[Retried]]:
     for page in pages:
-        yield from retrier.retry(page)
+        left = page
+        while left:
+            step = room.enter(partial(retrier.retry_some, left))
+            yield step
+            left = left[len(step) :]
 
 
 def _planned(store: Store, pages: Iterator[list[JobId]]) -> Iterator[list[Retried]]:
@@ -109,20 +121,36 @@ def _planned(store: Store, pages: Iterator[list[JobId]]) -> Iterator[list[Retrie
         yield [Retried(job_id, known.get(job_id, job_id), job_id not in known) for job_id in page]
 
 
-def _work(steps: Iterator[list[Retried]], *, dry_run: bool, as_json: bool) -> None:
-    fresh = before = 0
-    verb = "would be retried" if dry_run else "retried"
-    bars = sys.stderr.isatty() and not sys.stdout.isatty()
-    with Stop() as stop, Meter(bars=bars) as meter:
-        for step in steps:
-            for retried in step:
-                _print(retried, dry_run=dry_run, as_json=as_json)
-            fresh += sum(retried.fresh for retried in step)
-            before += sum(not retried.fresh for retried in step)
-            meter.counting(f"{fresh:,} jobs {verb}")
-            if stop.requested:
-                raise Interrupted(f"{fresh:,} jobs {verb} so far; the same command goes on")
-        meter.say(f"{fresh:,} {'job' if fresh == 1 else 'jobs'} {verb}" + (f", {before:,} before" if before else ""))
+class _Work:
+    """Counts and prints what is done."""
+
+    def __init__(self, meter: Meter, stop: Stop, *, dry_run: bool, as_json: bool) -> None:
+        self._meter = meter
+        self._stop = stop
+        self._dry_run = dry_run
+        self._as_json = as_json
+        self._verb = "would be retried" if dry_run else "retried"
+        self._fresh = self._before = 0
+
+    def run(self, steps: Iterator[list[Retried]]) -> None:
+        try:
+            for step in steps:
+                self._take(step)
+                if self._stop.requested:
+                    raise Interrupted("interrupted")
+        except InferqError as error:
+            goes_on = "" if isinstance(error, BacklogFull) else "; the same command goes on"
+            error.args = (f"{error}. {self._fresh:,} jobs {self._verb} so far{goes_on}",)
+            raise
+        jobs, before = "job" if self._fresh == 1 else "jobs", f", {self._before:,} before" if self._before else ""
+        self._meter.say(f"{self._fresh:,} {jobs} {self._verb}{before}")
+
+    def _take(self, step: list[Retried]) -> None:
+        for retried in step:
+            _print(retried, dry_run=self._dry_run, as_json=self._as_json)
+        self._fresh += sum(retried.fresh for retried in step)
+        self._before += sum(not retried.fresh for retried in step)
+        self._meter.counting(f"{self._fresh:,} jobs {self._verb}")
 
 
 def _print(retried: Retried, *, dry_run: bool, as_json: bool) -> None:

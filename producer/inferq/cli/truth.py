@@ -71,7 +71,8 @@ def import_file(store: Jobs, path: Path, columns: tuple[str, str], tally: Tally)
     except (UnicodeDecodeError, csv.Error) as error:
         raise InvalidInput(f"{path} is no CSV file in UTF-8: {error}{_so_far(tally)}") from error
     except StoreError as error:
-        raise type(error)(f"{error}{_so_far(tally)}") from error
+        error.args = (f"{error}{_so_far(tally)}",)
+        raise
 
 
 def _read(path: Path, file: Any, columns: tuple[str, str]) -> Iterator[Line]:
