@@ -38,7 +38,19 @@ class InferqError(Exception):
 
 
 class InvalidInput(InferqError, ValueError):
-    """The rows do not fit the model's signature. Nothing was stored. Correct the rows and submit again."""
+    """The rows do not fit the model's signature. Nothing was stored. Correct the rows and submit again.
+
+    Where one value is at fault: `place`, its path in the rows (row, and column by number or name; both from 0),
+    `expected` and `got`.
+    """
+
+    def __init__(
+        self, message: str, *, place: tuple[int | str, ...] = (), expected: str | None = None, got: str | None = None
+    ) -> None:
+        super().__init__(message)
+        self.place = place
+        self.expected = expected
+        self.got = got
 
 
 class IdempotencyConflict(InferqError):

@@ -90,13 +90,15 @@ class Client:
         routing_key: str | None = None,
         idempotency_key: str | None = None,
         metadata: Mapping[str, Any] | None = None,
+        traceparent: str | None = None,
     ) -> Job:
         """Enqueue one job of n rows and return at once, when the job is durable.
 
         `rows`: a 2-D array-like of shape (n_rows, n_features), a list of dicts, a DataFrame, or one row. `version`: a
         number or an alias, by default the champion at the time the job runs. `deadline`: seconds from now after which
         the job expires unless it was predicted. `routing_key`: jobs with the same key meet the same variant.
-        `idempotency_key`: the same key with the same payload answers with the same job.
+        `idempotency_key`: the same key with the same payload answers with the same job. `traceparent`: the caller's
+        place in a W3C trace, kept with the job.
 
         Raises UnknownModel, UnknownVersion, InvalidInput (rows or options that do not fit; nothing was stored),
         IdempotencyConflict (the key was used with another payload), and BacklogFull (more than the model's
@@ -110,6 +112,7 @@ class Client:
             routing_key=routing_key,
             idempotency_key=idempotency_key,
             metadata=metadata,
+            traceparent=traceparent,
         )
         job = self._prepare(model, rows, options)
         with self._admission.entering([job]):
@@ -317,6 +320,7 @@ class Client:
             payload_digest=payload_digest(target.model, options, checked.json) if options.idempotency_key else None,
             metadata=options.metadata,
             reply_to=self._waiter.reply_to,
+            traceparent=options.traceparent,
         )
 
     def _target(self, model: str, options: SubmitOptions) -> Target:

@@ -127,6 +127,19 @@ COMMANDS = {
     ),
     "keeper": Entry(""),
     "flower": Entry(""),
+    "gateway": Entry(
+        "--port 0",
+        {
+            "--host": [
+                wrong("--host 0.0.0.0", 2, "'0.0.0.0'", "loopback"),
+                wrong("--host ::", 2, "'::'", "loopback"),
+                wrong("--host ''", 2, "''", "--host"),
+                wrong("--host 'no such host'", 2, "'no such host'", "--host"),
+                wrong("--host 192.0.2.1", 2, "'192.0.2.1'", "loopback"),
+            ],
+            "--port": number("", "--port", "-1", "65536", "1.5"),
+        },
+    ),
     "submit": Entry(
         f"sums {ROW}",
         {
@@ -314,6 +327,6 @@ COMMANDS = {
     ),
 }
 # They end by a signal, or take long: the walk gives them what is wrong only.
-STAYING = ("demo", "up", "worker", "keeper", "flower")
+STAYING = ("demo", "up", "worker", "keeper", "flower", "gateway")
 # They become another program before they look at store and broker.
 OTHER_PROCESS = ("worker", "keeper", "flower")

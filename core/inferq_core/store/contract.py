@@ -26,6 +26,7 @@ from inferq_core.store.records import (
     Completed,
     FeedbackRecord,
     JobLife,
+    JobNow,
     JobPage,
     JobView,
     LogEntry,
@@ -79,6 +80,9 @@ class Jobs(Protocol):
     def view(self, job_id: JobId) -> JobView:
         """One job's life. Raises UnknownJob."""
 
+    def now_of(self, job_ids: Sequence[JobId]) -> Mapping[JobId, JobNow]:
+        """Those that exist as they are now, in one statement: view and result agree."""
+
     def life(self, job_id: JobId) -> JobLife:
         """All that is known of the job but its inputs. Raises UnknownJob."""
 
@@ -90,14 +94,16 @@ class Jobs(Protocol):
         *,
         model: str | None = None,
         state: State | None = None,
+        version: int | None = None,
         since: float | None = None,
         before: JobId | None = None,
         limit: int = 50,
     ) -> JobPage:
         """The newest `limit` jobs that match, the newest first, however many jobs there are.
 
-        `since`: seconds since 1970, by the clock that made the ids; `before`: only those whose id is smaller. Gives up
-        after a bounded number of jobs that do not match; the page then says where.
+        `version`: the one that answered, which only jobs that have ended can have. `since`: seconds since 1970, by the
+        clock that made the ids; `before`: only those whose id is smaller. Gives up after a bounded number of jobs that
+        do not match; the page then says where.
         """
 
     def result(self, job_id: JobId) -> StoredResult | None:

@@ -9,7 +9,20 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, func, literal, literal_column, select, text, union_all
+from sqlalchemy import (
+    Connection,
+    Integer,
+    Row,
+    Select,
+    cast,
+    func,
+    literal,
+    literal_column,
+    null,
+    select,
+    text,
+    union_all,
+)
 
 from inferq_core.ids import JobId, lowest_id
 from inferq_core.states import ErrorCode, Priority, State
@@ -33,11 +46,12 @@ class ListingPart(Part):
         *,
         model: str | None = None,
         state: State | None = None,
+        version: int | None = None,
         since: float | None = None,
         before: JobId | None = None,
         limit: int = 50,
     ) -> JobPage:
-        window = max(limit, FIRST_WINDOW) if model or state else limit
+        window = max(limit, FIRST_WINDOW) if model or state or version is not None else limit
         found: list[JobId] = []
         looked_at = 0
         cursor: JobId | None = before
@@ -45,7 +59,7 @@ class ListingPart(Part):
             rows = self._window(state, since, cursor, window)
             for row in rows:
                 cursor = JobId(row.id)
-                if model in (None, row.model) and state in (None, row.state):
+                if model in (None, row.model) and state in (None, row.state) and version in (None, row.version):
                     found.append(cursor)
                     if len(found) == limit:
                         return self._page(found, reached=cursor)
@@ -70,9 +84,11 @@ class ListingPart(Part):
 def _sources(state: State | None, since: float | None, cursor: JobId | None, n: int) -> Iterator[Select[Any]]:
     """The tables that can hold jobs of this state, each cut to what a window can need."""
     if state is None or not state.terminal:
-        yield _cut(select(pending.c.id, pending.c.model, UNFINISHED.label("state")), pending.c.id, since, cursor, n)
+        unanswered = cast(null(), Integer).label("version")
+        query = select(pending.c.id, pending.c.model, UNFINISHED.label("state"), unanswered)
+        yield _cut(query, pending.c.id, since, cursor, n)
     if state is None or state.terminal:
-        query = select(results.c.id, results.c.model, results.c.state)
+        query = select(results.c.id, results.c.model, results.c.state, results.c.version)
         if state not in (None, State.SUCCEEDED):
             query = query.where(text(NOT_SUCCEEDED))  # so that its small index is walked
         yield _cut(query, results.c.id, since, cursor, n)

@@ -180,6 +180,14 @@ class JobView:
 
 
 @dataclass(frozen=True, slots=True)
+class JobNow:
+    """One job at one moment; `result` once it has ended."""
+
+    view: JobView
+    result: StoredResult | None
+
+
+@dataclass(frozen=True, slots=True)
 class Holding:
     """The claim that holds an unfinished job now."""
 

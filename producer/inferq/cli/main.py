@@ -15,7 +15,7 @@ from typing import Annotated, NoReturn
 import typer
 from typer import echo
 
-from inferq.cli import doctor, feedback, jobs, logs, models, purge, roles, services, stats, submit
+from inferq.cli import doctor, feedback, gateway, jobs, logs, models, purge, roles, services, stats, submit
 from inferq.cli.help import JOBS, UPKEEP, Group, examples
 from inferq.cli.output import ExitCode, configure_messages, fail
 
@@ -46,6 +46,7 @@ purge.add_to(services.database)
 roles.add_to(services.database)
 app.add_typer(services.database, name="db", rich_help_panel=UPKEEP)
 services.add_roles(app)
+gateway.add_to(app)
 
 
 def _print_version(value: bool) -> None:
