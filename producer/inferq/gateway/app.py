@@ -13,7 +13,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from inferq.gateway import health, predictions
+from inferq.gateway import health, models, predictions
 from inferq.gateway.descriptions import describe
 from inferq.gateway.envelope import Envelope
 from inferq.gateway.problems import Kind, Problem, of_error, of_validation
@@ -49,7 +49,7 @@ def create_app(settings: Settings, store: Store, *, local_only: bool = True) -> 
         redirect_slashes=False,
     )
     app.openapi = partial(describe, app)  # type: ignore[method-assign]  # FastAPI's documented way
-    for router in (predictions.router, health.router):
+    for router in (predictions.router, models.router, health.router):
         app.include_router(router)
     app.add_exception_handler(Problem, _problem)
     app.add_exception_handler(InferqError, _inferq_error)

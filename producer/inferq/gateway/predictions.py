@@ -15,6 +15,7 @@ from inferq.gateway.bodies import read_form
 from inferq.gateway.descriptions import PREFER, TEXT, WITH_BODY, body, header, responses
 from inferq.gateway.documents import Asked, answer
 from inferq.gateway.headers import idempotency_key_of, is_known, traceparent_of, wait_of
+from inferq.gateway.models import known
 from inferq.gateway.problems import Fault, Kind, Problem, pointer
 from inferq.gateway.schemas import (
     EXAMPLE_ID,
@@ -27,8 +28,7 @@ from inferq.gateway.schemas import (
 )
 from inferq.gateway.services import Services, services_of
 from inferq.job import id_of
-from inferq.options import is_text
-from inferq_core.errors import InferqError, UnknownModel
+from inferq_core.errors import InferqError
 from inferq_core.ids import JobId
 from inferq_core.states import State
 from inferq_core.store.records import JobNow
@@ -93,7 +93,7 @@ async def enqueue(request: Request, model: Model) -> Response:
     _require_rows(asked)
     key = idempotency_key_of(request)
     job = await services.client.submit(
-        _model(model),
+        known(model),
         asked.inputs,
         version=asked.version,
         method=asked.method,
@@ -178,13 +178,13 @@ async def feedback(request: Request, prediction_id: PredictionId) -> Response:
     """The ground truth of a prediction, any time after it was enqueued."""
     services = services_of(request)
     told = await read_form(request, FeedbackRequest, services.settings.max_body_bytes)
-    known = id_of(prediction_id)
+    job_id = id_of(prediction_id)
     try:
         orjson.dumps(told.actual)
     except orjson.JSONEncodeError as error:  # nested deeper than can be written again
         fault = Fault(f"actual: {error}", pointer=pointer("actual"))
         raise Problem(Kind.INVALID_INPUT, fault.detail, [fault]) from None
-    await services.client.feedback(known, told.actual)
+    await services.client.feedback(job_id, told.actual)
     return Response(status_code=204)
 
 
@@ -250,13 +250,6 @@ async def _document(services: Services, now: JobNow) -> dict[str, Any]:
 
 def _applied(wait: int | None) -> dict[str, str]:
     return {} if wait is None else {"Preference-Applied": f"wait={wait}"}
-
-
-def _model(name: str) -> str:
-    """The name. Raises UnknownModel for what no model can be called."""
-    if not is_text(name):
-        raise UnknownModel(f"no model is called {name!r}")
-    return name
 
 
 def _require_rows(asked: PredictionRequest) -> None:
