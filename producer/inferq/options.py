@@ -35,6 +35,7 @@ class SubmitOptions(NamedTuple):
     idempotency_key: str | None
     metadata: str | None  # JSON object
     traceparent: str | None
+    owner: str | None
 
 
 class ManyOptions(TypedDict, total=False):
@@ -53,6 +54,7 @@ class OneOptions(ManyOptions, total=False):
     routing_key: str | None
     idempotency_key: str | None
     traceparent: str | None
+    owner: str | None
 
 
 def check_options(
@@ -65,6 +67,7 @@ def check_options(
     idempotency_key: str | None = None,
     metadata: Mapping[str, Any] | None = None,
     traceparent: str | None = None,
+    owner: str | None = None,
 ) -> SubmitOptions:
     """The options in the store's terms. Raises InvalidInput that names the option, its value and what it takes."""
     return SubmitOptions(
@@ -76,6 +79,7 @@ def check_options(
         idempotency_key=_own_key(idempotency_key),
         metadata=_metadata(metadata),
         traceparent=_traceparent(traceparent),
+        owner=_key("owner", owner),
     )
 
 

@@ -131,7 +131,7 @@ COMMANDS = {
         "--port 0",
         {
             "--host": [
-                wrong("--host 0.0.0.0", 2, "'0.0.0.0'", "loopback"),
+                wrong("--host 0.0.0.0", 2, "'0.0.0.0'", "keys create"),
                 wrong("--host ::", 2, "'::'", "loopback"),
                 wrong("--host ''", 2, "''", "--host"),
                 wrong("--host 'no such host'", 2, "'no such host'", "--host"),
@@ -307,6 +307,18 @@ COMMANDS = {
             **settings("sums"),
         },
         reads=Reads.DOCUMENT,
+    ),
+    "keys create": Entry(
+        "shop",
+        {
+            "NAME": [wrong("''", 2, "''", "name")],
+            "--scope": [wrong("shop --scope fly", 2, "'fly'", "feedback")],
+            "--model": [wrong("shop --model ''", 2, "''", "--model")],
+        },
+    ),
+    "keys list": Entry("", reads=Reads.DOCUMENT),
+    "keys revoke": Entry(
+        "{key}", {"ID": [wrong("4f1c09d2ab37", 4, "'4f1c09d2ab37'", "keys list"), wrong("''", 4, "''", "keys list")]}
     ),
     "db upgrade": Entry(""),
     "db check": Entry("", reads=Reads.DOCUMENT),

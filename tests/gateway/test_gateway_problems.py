@@ -9,7 +9,7 @@ from served import PATIENCE, ServedHere, accepted, assert_problem, enqueue
 from sqlalchemy import create_engine, make_url, text
 
 from inferq.gateway import bodies, protocol
-from inferq.gateway.envelope import is_local
+from inferq.gateway.access import is_local
 from inferq.gateway.problems import Kind
 
 PATH = "/v1/models/sums/predictions"

@@ -180,6 +180,7 @@ def view_query() -> Select[Any]:
         *shown,
         jobs.c.created_at,
         jobs.c.metadata,
+        jobs.c.owner,
         func.coalesce(results.c.state, UNFINISHED).label("state"),
         func.coalesce(results.c.attempt, pending.c.attempts).label("attempts"),
     ).select_from(jobs.outerjoin(pending, pending.c.id == jobs.c.id).outerjoin(results, results.c.id == jobs.c.id))
@@ -198,6 +199,7 @@ def view_of(row: Mapping[Any, Any]) -> JobView:
         created_at=row["created_at"],
         attempts=row["attempts"],
         metadata=None if row["metadata"] is None else orjson.loads(row["metadata"]),
+        owner=row["owner"],
     )
 
 

@@ -22,7 +22,9 @@ def gateway(
     host: Annotated[
         str | None,
         typer.Option(
-            metavar="HOST", help="Address to listen on, of this machine's loopback.", show_default="127.0.0.1"
+            metavar="HOST",
+            help="Address to listen on; another than this machine's loopback needs keys.",
+            show_default="127.0.0.1",
         ),
     ] = None,
     port: Annotated[

@@ -28,12 +28,12 @@ or wait for it in the same request (`Prefer: wait=5`).
 What goes wrong is `application/problem+json` (RFC 9457) with a `type` that stays the same."""
 
 
-def create_app(settings: Settings, store: Store, *, local_only: bool = True) -> FastAPI:
-    """The application on `store`, which whoever opened it closes. `local_only`: see `Envelope`."""
+def create_app(settings: Settings, store: Store, *, keyless: bool = True) -> FastAPI:
+    """The application on `store`, which whoever opened it closes. `keyless`: see `access.Keys`."""
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        app.state.services = Services(settings, store)
+        app.state.services = Services(settings, store, keyless=keyless)
         yield
         await app.state.services.close()
 
@@ -55,7 +55,7 @@ def create_app(settings: Settings, store: Store, *, local_only: bool = True) -> 
     app.add_exception_handler(InferqError, _inferq_error)
     app.add_exception_handler(RequestValidationError, _validation_error)
     app.add_exception_handler(HTTPException, _http_error)
-    app.add_middleware(Envelope, local_only=local_only)
+    app.add_middleware(Envelope)
     return app
 
 

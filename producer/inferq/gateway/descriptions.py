@@ -14,7 +14,14 @@ from inferq.gateway.problems import MEDIA_TYPE, RETRY_UNAVAILABLE, Kind
 from inferq.gateway.schemas import FeedbackRequest, PredictionRequest, ProblemDocument
 
 # Whatever the route is.
-EVERYWHERE = (Kind.INVALID_HEADER, Kind.WRONG_HOST, Kind.HEADERS_TOO_LARGE, Kind.UNAVAILABLE, Kind.INTERNAL)
+EVERYWHERE = (
+    Kind.INVALID_HEADER,
+    Kind.UNAUTHORIZED,
+    Kind.WRONG_HOST,
+    Kind.HEADERS_TOO_LARGE,
+    Kind.UNAVAILABLE,
+    Kind.INTERNAL,
+)
 # Where a body is read.
 WITH_BODY = (Kind.INVALID_JSON, Kind.BODY_TIMEOUT, Kind.TOO_LARGE, Kind.UNSUPPORTED_MEDIA_TYPE, Kind.INVALID_INPUT)
 
@@ -22,6 +29,8 @@ TEXT = {"type": "string"}
 _REF = "#/components/schemas/{model}"
 _RETRY_AFTER = {"description": "Seconds after which to try again.", "schema": {"type": "integer"}}
 _RETRYING = (Kind.UNAVAILABLE, Kind.BACKLOG_FULL)
+
+SECURITY = {"type": "http", "scheme": "bearer", "description": "A key that `inferq keys create` printed."}
 
 PREFER = {
     "name": "Prefer",
@@ -65,6 +74,8 @@ def describe(app: FastAPI) -> dict[str, Any]:
         forms: Iterable[type[BaseModel]] = (PredictionRequest, FeedbackRequest, ProblemDocument)
         _, definitions = models_json_schema([(form, "validation") for form in forms], ref_template=_REF)
         document.setdefault("components", {}).setdefault("schemas", {}).update(definitions["$defs"])
+        document["components"]["securitySchemes"] = {"key": SECURITY}
+        document["security"] = [{"key": []}, {}]
         app.openapi_schema = document
     return app.openapi_schema
 

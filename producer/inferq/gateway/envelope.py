@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import ipaddress
 import time
 from collections.abc import Iterable
-from functools import lru_cache
 
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from inferq.gateway.headers import request_id_of
-from inferq.gateway.problems import Fault, Kind, Problem
+from inferq.gateway.problems import Kind, Problem
 from inferq_core.logging import get_logger
 
 log = get_logger(__name__)
@@ -29,15 +27,10 @@ GONE = 499
 
 
 class Envelope:
-    """ASGI middleware, outermost. With `local_only`, requests whose Host is not this machine are refused.
+    """ASGI middleware, outermost."""
 
-    That is for a gateway without keys: a page whose name was made to resolve to 127.0.0.1 (DNS rebinding) could
-    otherwise ask it anything.
-    """
-
-    def __init__(self, app: ASGIApp, *, local_only: bool) -> None:
+    def __init__(self, app: ASGIApp) -> None:
         self._app = app
-        self._local_only = local_only
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -56,11 +49,7 @@ class Envelope:
             await send(message)
 
         try:
-            if self._local_only:
-                _require_local(scope)
             await self._app(scope, receive, send_sealed)
-        except Problem as problem:
-            await problem.response(request_id)(scope, receive, send_sealed)
         except ClientDisconnect:
             status = GONE
         except Exception:
@@ -77,7 +66,7 @@ class Envelope:
                 status=status,
                 seconds=round(time.perf_counter() - started, 6),
                 request_id=request_id,
-                **_trace(scope["headers"]),
+                **_known(scope),
             )
 
 
@@ -88,27 +77,9 @@ def _sealed(headers: Iterable[tuple[bytes, bytes]], request_id: str) -> list[tup
     return sealed
 
 
-def _trace(headers: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
-    found = next((value for name, value in headers if name == b"traceparent"), None)
-    return {} if found is None else {"traceparent": found[:80].decode("latin-1")}
-
-
-def _require_local(scope: Scope) -> None:
-    host = next((value for name, value in scope["headers"] if name == b"host"), b"").decode("latin-1")
-    if not is_local(host):
-        expected = "localhost or an address of this machine's loopback"
-        detail = f"Host: expected {expected} (the gateway runs without keys), got {host[:80]!r}"
-        fault = Fault(detail, parameter="Host", expected=expected, got=host[:80])
-        raise Problem(Kind.WRONG_HOST, detail, [fault])
-
-
-@lru_cache(maxsize=64)
-def is_local(host: str) -> bool:
-    """Whether a Host header names this machine itself."""
-    name = host.rpartition(":")[0] if host.rpartition(":")[2].isdigit() and not host.endswith("]") else host
-    if name.lower() == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(name.removeprefix("[").removesuffix("]")).is_loopback
-    except ValueError:
-        return False
+def _known(scope: Scope) -> dict[str, str]:
+    """Trace and key, where there are some."""
+    found = next((value for name, value in scope["headers"] if name == b"traceparent"), None)
+    fields = {} if found is None else {"traceparent": found[:80].decode("latin-1")}
+    key_id = scope["state"].get("key_id")
+    return fields if key_id is None else fields | {"key": key_id}

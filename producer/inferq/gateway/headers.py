@@ -9,10 +9,12 @@ from collections.abc import Iterable
 from starlette.requests import Request
 
 from inferq.gateway.problems import Fault, Kind, Problem, shown
-from inferq.options import MAX_KEY
+from inferq.options import MAX_KEY as MAX_STORED_KEY
 from inferq_core.messages import TRACEPARENT
 from inferq_core.store.records import RETRY_PREFIX
 
+# Characters of a key: the id of the caller's own goes before it.
+MAX_KEY = MAX_STORED_KEY - 20
 REQUEST_ID = re.compile(rb"[A-Za-z0-9._~:/+=-]{1,128}")
 # RFC 7240: preferences stand between commas, and what is unknown or malformed among them is passed over.
 _WAIT = re.compile(r"""\s*wait\s*=\s*(?:"(\d{1,9})"|(\d{1,9}))\s*(?:;.*)?""", re.IGNORECASE | re.ASCII | re.DOTALL)

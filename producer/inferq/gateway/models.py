@@ -29,8 +29,10 @@ Reference = Annotated[str, Path(description="Number or alias of the version.", e
 @router.get("", summary="List models", responses=responses({200: {"model": ModelList}}))
 async def models(request: Request) -> Response:
     """All that are registered, by name."""
-    found = await services_of(request).ask(lambda store: store.models())
-    return answer({"models": [_model(record) for record in found]})
+    services = services_of(request)
+    caller = await services.caller(request)
+    found = await services.ask(lambda store: store.models())
+    return answer({"models": [_model(record) for record in found if caller.may_ask(record.name)]})
 
 
 @router.get(
@@ -46,7 +48,9 @@ async def model_details(request: Request, model: Name) -> Response:
         newest = max((version.number for version in store.versions(model)), default=None)
         return _model(record) | {"aliases": dict(store.aliases(model)), "newest_version": newest}
 
-    return answer(await services_of(request).ask(look))
+    services = services_of(request)
+    (await services.caller(request)).require_model(model)
+    return answer(await services.ask(look))
 
 
 @router.get(
@@ -62,7 +66,9 @@ async def versions(request: Request, model: Name) -> Response:
         aliases = store.aliases(model)
         return {"versions": [_version(record, aliases) for record in store.versions(model)]}
 
-    return answer(await services_of(request).ask(look))
+    services = services_of(request)
+    (await services.caller(request)).require_model(model)
+    return answer(await services.ask(look))
 
 
 @router.get(
@@ -76,7 +82,9 @@ async def version_details(request: Request, model: Name, version: Reference) -> 
     def look(store: Store) -> dict[str, Any]:
         return _version(find_version(store, model, version), store.aliases(model))
 
-    return answer(await services_of(request).ask(look))
+    services = services_of(request)
+    (await services.caller(request)).require_model(model)
+    return answer(await services.ask(look))
 
 
 @router.get(
@@ -91,7 +99,9 @@ async def aliases(request: Request, model: Name) -> Response:
         store.model(known(model))
         return {"aliases": dict(store.aliases(model))}
 
-    return answer(await services_of(request).ask(look))
+    services = services_of(request)
+    (await services.caller(request)).require_model(model)
+    return answer(await services.ask(look))
 
 
 def known(name: str) -> str:

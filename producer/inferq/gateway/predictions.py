@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from typing import Annotated, Any
 
@@ -11,6 +12,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from inferq.gateway import documents
+from inferq.gateway.access import Caller
 from inferq.gateway.bodies import read_form
 from inferq.gateway.descriptions import PREFER, TEXT, WITH_BODY, body, header, responses
 from inferq.gateway.documents import Asked, answer
@@ -27,11 +29,11 @@ from inferq.gateway.schemas import (
     PredictionRequest,
 )
 from inferq.gateway.services import Services, services_of
-from inferq.job import id_of
 from inferq_core.errors import InferqError
 from inferq_core.ids import JobId
 from inferq_core.states import State
-from inferq_core.store.records import JobNow
+from inferq_core.store.contract import Store
+from inferq_core.store.records import JobNow, JobPage, KeyScope
 
 router = APIRouter(prefix="/v1", tags=["predictions"])
 
@@ -80,6 +82,7 @@ _KNOWN = {
         Kind.UNKNOWN_VERSION,
         Kind.KEY_REUSED,
         Kind.BACKLOG_FULL,
+        Kind.FORBIDDEN,
     ),
     openapi_extra=body(PredictionRequest) | {"parameters": [PREFER, _KEY, _TRACE]},
 )
@@ -89,11 +92,12 @@ async def enqueue(request: Request, model: Model) -> Response:
     A caller that waited in vain has a prediction all the same, and asks for it later.
     """
     services = services_of(request)
+    caller = await services.caller(request, KeyScope.SUBMIT)
     asked = await read_form(request, PredictionRequest, services.settings.max_body_bytes)
     _require_rows(asked)
-    key = idempotency_key_of(request)
+    key = _own_key(caller, idempotency_key_of(request))
     job = await services.client.submit(
-        known(model),
+        caller.require_model(known(model)),
         asked.inputs,
         version=asked.version,
         method=asked.method,
@@ -103,6 +107,7 @@ async def enqueue(request: Request, model: Model) -> Response:
         idempotency_key=key,
         metadata=asked.metadata,
         traceparent=traceparent_of(request),
+        owner=caller.key_id,
     )
     wait = wait_of(request, services.settings.max_wait)
     headers = {"Location": f"/v1/predictions/{job.id}"} | _applied(wait)
@@ -137,8 +142,9 @@ async def enqueue(request: Request, model: Model) -> Response:
 async def read(request: Request, prediction_id: PredictionId) -> Response:
     """The prediction as it is now; with `Prefer: wait=n` when it has ended, or as it is after n seconds."""
     services = services_of(request)
+    caller = await services.caller(request)
     wait = wait_of(request, services.settings.max_wait)
-    now = await services.now_of(prediction_id)
+    now = await services.visible(caller, prediction_id)
     if now.result is None and wait:
         await services.waits.result(now.view.id, wait)
         now = await services.now_of(prediction_id)
@@ -161,8 +167,11 @@ async def read(request: Request, prediction_id: PredictionId) -> Response:
 async def cancel(request: Request, prediction_id: PredictionId) -> Response:
     """A queued one never runs; of a running one the answer is dropped. `state` tells what became of it."""
     services = services_of(request)
-    await services.client.cancel(prediction_id)
-    return answer(await _document(services, await services.now_of(prediction_id)))
+    caller = await services.caller(request)
+    now = await services.visible(caller, prediction_id)
+    caller.require(KeyScope.SUBMIT if caller.owns(now.view) else KeyScope.ADMIN)
+    await services.client.cancel(now.view.id)
+    return answer(await _document(services, await services.now_of(now.view.id)))
 
 
 @router.put(
@@ -177,14 +186,15 @@ async def cancel(request: Request, prediction_id: PredictionId) -> Response:
 async def feedback(request: Request, prediction_id: PredictionId) -> Response:
     """The ground truth of a prediction, any time after it was enqueued."""
     services = services_of(request)
+    caller = await services.caller(request, KeyScope.FEEDBACK)
     told = await read_form(request, FeedbackRequest, services.settings.max_body_bytes)
-    job_id = id_of(prediction_id)
+    now = await services.visible(caller, prediction_id)
     try:
         orjson.dumps(told.actual)
     except orjson.JSONEncodeError as error:  # nested deeper than can be written again
         fault = Fault(f"actual: {error}", pointer=pointer("actual"))
         raise Problem(Kind.INVALID_INPUT, fault.detail, [fault]) from None
-    await services.client.feedback(job_id, told.actual)
+    await services.client.feedback(now.view.id, told.actual)
     return Response(status_code=204)
 
 
@@ -195,21 +205,31 @@ async def feedback(request: Request, prediction_id: PredictionId) -> Response:
 )
 async def listing(request: Request, query: Annotated[PredictionQuery, Query()]) -> Response:
     """The newest first. Follow `next_cursor` until it is null."""
+    services = services_of(request)
+    caller = await services.caller(request)
     since = None if query.created_after is None else max(query.created_after.timestamp(), 0.0)
     find = partial(
         _newest,
         model=query.model,
         state=None if query.state is None else State(query.state),
         version=query.version,
+        owner=caller.own_only,
         since=since,
         before=None if query.cursor is None else documents.parse_cursor(query.cursor),
         limit=query.limit,
     )
-    return answer(documents.page(await services_of(request).ask(find)))
+    page = await services.ask(find)
+    seen = [row for row in page.jobs if caller.may_ask(row.model)]
+    return answer(documents.page(replace(page, jobs=seen)))
 
 
-def _newest(store: Any, **filters: Any) -> Any:
+def _newest(store: Store, **filters: Any) -> JobPage:
     return store.newest(**filters)
+
+
+def _own_key(caller: Caller, key: str | None) -> str | None:
+    """The idempotency key as it is stored: what others call theirs does not meet it."""
+    return key if key is None or caller.key_id is None else f"{caller.key_id}:{key}"
 
 
 async def _waited(services: Services, job_id: JobId, wait: int | None) -> Any:

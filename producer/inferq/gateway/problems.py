@@ -57,6 +57,8 @@ class Kind(Enum):
 
     INVALID_JSON = ("invalid-json", 400, "The body is not JSON")
     INVALID_HEADER = ("invalid-header", 400, "A header has a value that it cannot have")
+    UNAUTHORIZED = ("unauthorized", 401, "A key is needed")
+    FORBIDDEN = ("forbidden", 403, "The key may not do this")
     NOT_FOUND = ("not-found", 404, "There is nothing at this path")
     UNKNOWN_PREDICTION = ("unknown-prediction", 404, "There is no such prediction")
     UNKNOWN_MODEL = ("unknown-model", 404, "There is no such model")

@@ -12,6 +12,7 @@ from starlette.requests import Request
 
 from inferq.aio import AsyncClient
 from inferq.client import Client
+from inferq.gateway.access import Caller, Keys
 from inferq.gateway.problems import unavailable
 from inferq.gateway.waits import Waits
 from inferq.gathering import Gathering
@@ -22,7 +23,7 @@ from inferq_core.settings import Settings
 from inferq_core.states import Priority
 from inferq_core.store.contract import Store
 from inferq_core.store.jobs import unknown_job
-from inferq_core.store.records import JobNow
+from inferq_core.store.records import JobNow, KeyScope
 
 # Reads of the store under way side by side, besides those of the client.
 THREADS = 4
@@ -35,12 +36,13 @@ Answer = TypeVar("Answer")
 class Services:
     """One for each event loop; make it inside. `store` stays open when it is closed."""
 
-    def __init__(self, settings: Settings, store: Store) -> None:
+    def __init__(self, settings: Settings, store: Store, *, keyless: bool) -> None:
         self.settings = settings
         self._store = store
         self._sync = Client(settings, store=store)
         self.client = AsyncClient(client=self._sync)
         self.waits = Waits(self.client)
+        self._keys = Keys(self.ask, keyless=keyless)
         self._stopping = False
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="inferq-gateway")
         self._reads: Gathering[JobId, JobNow] = Gathering(self._read_each, max_items=POLL_WINDOW)
@@ -64,6 +66,20 @@ class Services:
     async def ask(self, question: Callable[[Store], Answer]) -> Answer:
         """The store's answer, in a thread."""
         return await asyncio.get_running_loop().run_in_executor(self._threads, question, self._store)
+
+    async def caller(self, request: Request, scope: KeyScope | None = None) -> Caller:
+        """Who asks, who has this scope. Raises Problem."""
+        caller = await self._keys.caller(request)
+        if scope is not None:
+            caller.require(scope)
+        return caller
+
+    async def visible(self, caller: Caller, job_id: str) -> JobNow:
+        """`now_of` for one who may see it. Raises UnknownJob for who may not, as for what does not exist."""
+        now = await self.now_of(job_id)
+        if not caller.sees(now.view):
+            raise unknown_job(job_id)
+        return now
 
     async def now_of(self, job_id: str) -> JobNow:
         """The job as it is now; concurrent calls share a statement. Raises UnknownJob."""

@@ -42,11 +42,16 @@ def serve(settings: Settings, host: str, port: int, say: Callable[[str], None]) 
     Raises SettingsError when it cannot, or must not, listen there, and StoreError before it takes a request.
     """
     place = _resolved(host, port)
-    _refuse_beyond_loopback(host, place)
+    keyless = _is_loopback(place)
     with closing(open_store(settings)) as store:
+        if not keyless and not any(key.revoked_at is None for key in store.all_keys()):
+            raise SettingsError(
+                f"{host!r} is reached from other machines, and there is no key yet: make one first (inferq keys create "
+                "NAME), or listen on the loopback only (--host 127.0.0.1)"
+            )
         store.now()
         with _listening(host, place) as listener:
-            app = create_app(settings, store)
+            app = create_app(settings, store, keyless=keyless)
             configure_logging(settings.log_level)
             say(f"listening on {_url(listener)}/v1; {_url(listener)}/openapi.json describes it")
             # Uvicorn raises the signal that ended it once more, after the server is down: there is nothing left to end.
@@ -83,12 +88,8 @@ def _resolved(host: str, port: int) -> tuple[socket.AddressFamily, tuple[str, in
     return family, (str(address[0]), int(address[1]))
 
 
-def _refuse_beyond_loopback(host: str, place: tuple[socket.AddressFamily, tuple[str, int]]) -> None:
-    if not ipaddress.ip_address(place[1][0].partition("%")[0]).is_loopback:
-        raise SettingsError(
-            f"{host!r} is reached from other machines, and the gateway has no keys yet: it listens on the loopback "
-            "only (--host 127.0.0.1). Put a proxy that asks who is there in front of it"
-        )
+def _is_loopback(place: tuple[socket.AddressFamily, tuple[str, int]]) -> bool:
+    return ipaddress.ip_address(place[1][0].partition("%")[0]).is_loopback
 
 
 def _listening(host: str, place: tuple[socket.AddressFamily, tuple[str, int]]) -> socket.socket:
