@@ -13,10 +13,12 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from inferq.gateway import health, models, predictions
+from inferq.gateway import health, inference, models, predictions
 from inferq.gateway.descriptions import describe
 from inferq.gateway.envelope import Envelope
+from inferq.gateway.inference import InferRequest
 from inferq.gateway.problems import Kind, Problem, of_error, of_validation
+from inferq.gateway.schemas import FeedbackRequest, PredictionRequest
 from inferq.gateway.services import Services
 from inferq_core.errors import InferqError
 from inferq_core.settings import Settings
@@ -26,6 +28,9 @@ DESCRIPTION = """Predictions through a queue: post rows to a model, get an id at
 or wait for it in the same request (`Prefer: wait=5`).
 
 What goes wrong is `application/problem+json` (RFC 9457) with a `type` that stays the same."""
+
+
+FORMS = (PredictionRequest, FeedbackRequest, InferRequest)
 
 
 def create_app(settings: Settings, store: Store, *, keyless: bool = True) -> FastAPI:
@@ -48,8 +53,8 @@ def create_app(settings: Settings, store: Store, *, keyless: bool = True) -> Fas
         redoc_url=None,
         redirect_slashes=False,
     )
-    app.openapi = partial(describe, app)  # type: ignore[method-assign]  # FastAPI's documented way
-    for router in (predictions.router, models.router, health.router):
+    app.openapi = partial(describe, app, FORMS)  # type: ignore[method-assign]  # FastAPI's documented way
+    for router in (predictions.router, models.router, health.router, inference.router):
         app.include_router(router)
     app.add_exception_handler(Problem, _problem)
     app.add_exception_handler(InferqError, _inferq_error)
@@ -59,19 +64,23 @@ def create_app(settings: Settings, store: Store, *, keyless: bool = True) -> Fas
     return app
 
 
+def _answer(request: Request, problem: Problem) -> Response:
+    return problem.response(request.url.path, request.state.request_id)
+
+
 async def _problem(request: Request, error: Exception) -> Response:
     assert isinstance(error, Problem)
-    return error.response(request.state.request_id)
+    return _answer(request, error)
 
 
 async def _inferq_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, InferqError)
-    return of_error(error).response(request.state.request_id)
+    return _answer(request, of_error(error))
 
 
 async def _validation_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
-    return of_validation(error.errors()).response(request.state.request_id)
+    return _answer(request, of_validation(error.errors()))
 
 
 async def _http_error(request: Request, error: Exception) -> Response:
@@ -81,6 +90,6 @@ async def _http_error(request: Request, error: Exception) -> Response:
     if error.status_code == Kind.METHOD_NOT_ALLOWED.status:
         allowed = headers.get("Allow", headers.get("allow", ""))
         detail = f"{request.method} is not for this path; it knows {allowed}"
-        return Problem(Kind.METHOD_NOT_ALLOWED, detail, headers=headers).response(request.state.request_id)
+        return _answer(request, Problem(Kind.METHOD_NOT_ALLOWED, detail, headers=headers))
     detail = f"nothing is at {request.url.path[:200]!r}: /openapi.json describes what there is"
-    return Problem(Kind.NOT_FOUND, detail).response(request.state.request_id)
+    return _answer(request, Problem(Kind.NOT_FOUND, detail))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from fastapi import FastAPI
@@ -11,7 +11,7 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from inferq.gateway.problems import MEDIA_TYPE, RETRY_UNAVAILABLE, Kind
-from inferq.gateway.schemas import FeedbackRequest, PredictionRequest, ProblemDocument
+from inferq.gateway.schemas import InferenceError, ProblemDocument
 
 # Whatever the route is.
 EVERYWHERE = (
@@ -43,10 +43,22 @@ PREFER = {
 
 def responses(answers: Mapping[int | str, dict[str, Any]], *kinds: Kind) -> dict[int | str, dict[str, Any]]:
     """The `responses` of a route: its answers, and the problems that it can meet besides those that every one can."""
-    by_status: dict[int, list[Kind]] = {}
-    for kind in (*kinds, *EVERYWHERE):
-        by_status.setdefault(kind.status, []).append(kind)
-    return {**answers, **{status: _problem(members) for status, members in by_status.items()}}
+    return {**answers, **{status: _problem(members) for status, members in _by_status(kinds).items()}}
+
+
+def inference_responses(answers: Mapping[int | str, dict[str, Any]], *kinds: Kind) -> dict[int | str, dict[str, Any]]:
+    """The same for a route of the Open Inference Protocol, which has a form of errors of its own."""
+    schema = {"$ref": _REF.format(model=InferenceError.__name__)}
+    return {
+        **answers,
+        **{
+            status: {
+                "description": "; ".join(kind.title for kind in members),
+                "content": {"application/json": {"schema": schema}},
+            }
+            for status, members in _by_status(kinds).items()
+        },
+    }
 
 
 def header(description: str, example: str) -> dict[str, Any]:
@@ -59,8 +71,8 @@ def body(form: type[BaseModel]) -> dict[str, Any]:
     return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}
 
 
-def describe(app: FastAPI) -> dict[str, Any]:
-    """The OpenAPI document, made once."""
+def describe(app: FastAPI, forms: Sequence[type[BaseModel]]) -> dict[str, Any]:
+    """The OpenAPI document, made once. `forms`: bodies that routes read themselves."""
     if app.openapi_schema is None:
         document = get_openapi(
             title=app.title,
@@ -71,13 +83,20 @@ def describe(app: FastAPI) -> dict[str, Any]:
             routes=app.routes,
             tags=app.openapi_tags,
         )
-        forms: Iterable[type[BaseModel]] = (PredictionRequest, FeedbackRequest, ProblemDocument)
-        _, definitions = models_json_schema([(form, "validation") for form in forms], ref_template=_REF)
+        described: list[type[BaseModel]] = [*forms, ProblemDocument, InferenceError]
+        _, definitions = models_json_schema([(form, "validation") for form in described], ref_template=_REF)
         document.setdefault("components", {}).setdefault("schemas", {}).update(definitions["$defs"])
         document["components"]["securitySchemes"] = {"key": SECURITY}
         document["security"] = [{"key": []}, {}]
         app.openapi_schema = document
     return app.openapi_schema
+
+
+def _by_status(kinds: Iterable[Kind]) -> dict[int, list[Kind]]:
+    by_status: dict[int, list[Kind]] = {}
+    for kind in (*kinds, *EVERYWHERE):
+        by_status.setdefault(kind.status, []).append(kind)
+    return by_status
 
 
 def _problem(kinds: Iterable[Kind]) -> dict[str, Any]:

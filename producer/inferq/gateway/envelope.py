@@ -57,7 +57,7 @@ class Envelope:
             if status:  # the answer has begun: the connection must break, so that nobody takes it for whole
                 raise
             fault = Problem(Kind.INTERNAL, "the gateway's log says more, under this request_id")
-            await fault.response(request_id)(scope, receive, send_sealed)
+            await fault.response(scope["path"], request_id)(scope, receive, send_sealed)
         finally:
             log.info(
                 "request",

@@ -73,6 +73,7 @@ class Kind(Enum):
     BACKLOG_FULL = ("backlog-full", 429, "The model takes no more now")
     HEADERS_TOO_LARGE = ("headers-too-large", 431, "The headers are too large")
     INTERNAL = ("internal-error", 500, "The gateway has a fault")
+    NOT_IN_TIME = ("not-in-time", 504, "The answer did not come in time")
     UNAVAILABLE = ("unavailable", 503, "A part that is needed does not answer")
 
     def __init__(self, slug: str, status: int, title: str) -> None:
@@ -123,8 +124,13 @@ class Problem(Exception):
             members["errors"] = [fault.fields() for fault in self.faults]
         return orjson.dumps(members | dict(self.extra))
 
-    def response(self, request_id: str | None = None) -> Response:
-        return Response(self.body(request_id), self.kind.status, dict(self.headers), MEDIA_TYPE)
+    def response(self, path: str, request_id: str) -> Response:
+        """The answer at `path`: under /v2 in the form of the Open Inference Protocol."""
+        headers = dict(self.headers)
+        if path == "/v2" or path.startswith("/v2/"):
+            text = orjson.dumps({"error": f"{self.kind.title}: {self.detail}"})
+            return Response(text, self.kind.status, headers, "application/json")
+        return Response(self.body(request_id), self.kind.status, headers, MEDIA_TYPE)
 
 
 def pointer(*path: int | str) -> str:

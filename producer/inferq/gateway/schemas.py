@@ -218,6 +218,12 @@ class PredictionQuery(BaseModel):
     limit: int = Field(default=50, ge=1, le=200, description="How many at the most.", examples=[50])
 
 
+class InferenceError(BaseModel):
+    """What went wrong, in the form of the Open Inference Protocol."""
+
+    error: str = Field(description="What was wrong, and what to do.", examples=["The request does not fit: …"])
+
+
 class ProblemFault(BaseModel):
     """A field that is wrong."""
 
