@@ -8,10 +8,12 @@ from installation import ROW
 from served import PATIENCE, ServedHere, accepted, assert_problem, enqueue
 from sqlalchemy import create_engine, make_url, text
 
+from inferq import InferqError, load_settings
 from inferq.gateway import bodies, protocol
 from inferq.gateway.access import is_local
 from inferq.gateway.problems import Kind
 from inferq_core.store.records import WorkerBeat
+from inferq_workers import health
 
 PATH = "/v1/models/sums/predictions"
 
@@ -281,6 +283,8 @@ def test_the_store_is_away(on_postgres):
             assert url.database not in answer.text
             assert problem["request_id"] == answer.headers["x-request-id"]
         assert http.get("/v1/health/live").json() == {"status": "ok"}
+        with pytest.raises(InferqError, match="answers with 503"):
+            health.gateway(load_settings(gateway_port=http.base_url.port))
 
 
 def test_problems_have_names_of_their_own():

@@ -11,9 +11,10 @@ import pytest
 from installation import until
 from served import PATIENCE, ROW, accepted, enqueue, process_of
 
-from inferq import State, load_settings
+from inferq import InferqError, State, load_settings
 from inferq_core.ids import JobId
 from inferq_core.store import open_store
+from inferq_workers import health
 
 
 def test_enqueue_and_wait(live):
@@ -50,6 +51,14 @@ def test_many_at_once_are_each_answered_with_their_own(live):
 
     with ThreadPoolExecutor(32) as threads:
         assert list(threads.map(ask, range(300))) == pytest.approx([float(number) for number in range(300)], abs=1e-9)
+
+
+def test_its_health_is_what_a_container_asks_for(live):
+    health.gateway(load_settings(gateway_port=live.base_url.port))
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        port = closed.getsockname()[1]
+    with pytest.raises(InferqError, match="does not answer"):
+        health.gateway(load_settings(gateway_port=port))
 
 
 def test_it_describes_itself(live):
