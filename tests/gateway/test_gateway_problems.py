@@ -182,7 +182,7 @@ def test_no_such_model(local_http, model):
     assert_problem(answer, 404, "unknown-model")
 
 
-@pytest.mark.parametrize("path", ["/", "/v1", "/v1/predictions/", "/docs", "/v2", "/v1/models/a/b/predictions"])
+@pytest.mark.parametrize("path", ["/", "/v1", "/v1/predictions/", "/docs", "/v3", "/v1/models/a/b/predictions"])
 def test_no_such_path(local_http, path):
     assert_problem(local_http.get(path), 404, "not-found")
 
