@@ -77,7 +77,7 @@ soak: $(STAMP)
 # After a change of dependencies in pyproject.toml. The image takes the same versions, without tools and broker.
 UV ?= uv
 LOCK := $(UV) pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --no-annotate
-IMAGE_EXTRAS := worker postgres flower
+IMAGE_EXTRAS := worker postgres flower gateway
 
 lock:
 	@$(LOCK) --all-extras --group dev pyproject.toml -o requirements.lock

@@ -6,6 +6,7 @@ InferqError
 ├── UnknownJob              an id that was never issued, or is of a purged job
 ├── UnknownModel            no model of that name
 ├── UnknownVersion          the model has no such version or alias
+├── UnknownKey              no key of the gateway has this id
 ├── JobUnfinished           a job that has to end first
 ├── BacklogFull             the system cannot take more of a model, or not in time
 ├── JobFailed               `Job.result()` of a job that ended without a result
@@ -38,7 +39,19 @@ class InferqError(Exception):
 
 
 class InvalidInput(InferqError, ValueError):
-    """The rows do not fit the model's signature. Nothing was stored. Correct the rows and submit again."""
+    """The rows do not fit the model's signature. Nothing was stored. Correct the rows and submit again.
+
+    Where one value is at fault: `place`, its path in the rows (row, and column by number or name; both from 0),
+    `expected` and `got`.
+    """
+
+    def __init__(
+        self, message: str, *, place: tuple[int | str, ...] = (), expected: str | None = None, got: str | None = None
+    ) -> None:
+        super().__init__(message)
+        self.place = place
+        self.expected = expected
+        self.got = got
 
 
 class IdempotencyConflict(InferqError):
@@ -55,6 +68,10 @@ class UnknownModel(InferqError, LookupError):
 
 class UnknownVersion(InferqError, LookupError):
     """The model has no such version or alias. `inferq models show NAME` lists them."""
+
+
+class UnknownKey(InferqError, LookupError):
+    """No key of the HTTP gateway has this id. `inferq keys list` shows them."""
 
 
 class BacklogFull(InferqError):

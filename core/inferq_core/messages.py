@@ -38,7 +38,7 @@ _AHEAD = DAY
 # Characters of a model's name, as at registration.
 _MAX_NAME = 100
 # https://www.w3.org/TR/trace-context/#traceparent-header; one that is malformed has to be ignored.
-_TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}", re.ASCII)
+TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}", re.ASCII)
 # Bytes of a body: six times what so many ids need. Whatever is longer does not come from here.
 MAX_BODY_BYTES = 65_536
 
@@ -199,7 +199,7 @@ def _published_at(value: Any) -> float:
 
 def _traceparent(headers: Mapping[str, Any]) -> str | None:
     found = headers.get("traceparent")
-    return found if isinstance(found, str) and _TRACEPARENT.fullmatch(found) else None
+    return found if isinstance(found, str) and TRACEPARENT.fullmatch(found) else None
 
 
 def _time_limit(headers: Mapping[str, Any]) -> float:

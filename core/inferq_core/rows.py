@@ -177,14 +177,16 @@ def _from_dicts(layout: Layout, columns: Sequence[Column], rows: Sequence[Any]) 
     table = []
     for index, row in enumerate(rows):
         if not isinstance(row, Mapping):
-            raise InvalidInput(f"row {index}: expected a dict like the other rows, got {_show(row)}")
+            raise _unfit(f"row {index}", (index,), "a dict like the other rows", _show(row))
         if row.keys() != wanted:
-            _check_names(columns, list(row), f"row {index}")
+            _check_names(columns, list(row), f"row {index}", (index,))
         table.append([row[name] for name in names])
     return table
 
 
-def _check_names(columns: Sequence[Column], names: Sequence[Any], where: str) -> None:
+def _check_names(
+    columns: Sequence[Column], names: Sequence[Any], where: str, place: tuple[int | str, ...] = ()
+) -> None:
     """Raises InvalidInput unless `names` holds each column's name and no other."""
     wanted = [column.name for column in columns if column.name is not None]
     missing = [name for name in wanted if name not in names]
@@ -197,7 +199,12 @@ def _check_names(columns: Sequence[Column], names: Sequence[Any], where: str) ->
         hint = f" (did you mean {close[0]!r}?)" if close else ""
         problems.append(f"column {_show(name)} is unknown{hint}")
     expected = ", ".join(repr(name) for name in wanted[:40]) + (", …" if len(wanted) > 40 else "")  # noqa: PLR2004
-    raise InvalidInput(f"{where}: {'; '.join(problems)}. Expected {len(wanted)} columns ({expected}), got {len(names)}")
+    raise InvalidInput(
+        f"{where}: {'; '.join(problems)}. Expected {len(wanted)} columns ({expected}), got {len(names)}",
+        place=place,
+        expected=f"{len(wanted)} columns ({expected})",
+        got="; ".join(problems),
+    )
 
 
 # Numbers by the matrix.
@@ -216,7 +223,7 @@ def _as_numbers(table: NDArray[Any] | list[Any]) -> NDArray[np.float64] | None:
 
 def _check_width(columns: Sequence[Column], matrix: NDArray[np.float64]) -> None:
     if matrix.shape[1] != len(columns):
-        raise InvalidInput(f"row 0: expected {_width(columns)}, got {matrix.shape[1]}")
+        raise _unfit("row 0", (0,), _width(columns), str(matrix.shape[1]))
 
 
 def _check_finite(columns: Sequence[Column], matrix: NDArray[np.float64]) -> None:
@@ -241,10 +248,10 @@ def _check_row(columns: Sequence[Column], index: int, row: Any) -> list[Any]:
     if not isinstance(row, (list, tuple)):
         if not (isinstance(row, np.ndarray) and row.ndim == 1):
             expected = "a string" if _is_text(columns) else _width(columns)
-            raise InvalidInput(f"row {index}: expected {expected}, got {_show(row)}")
+            raise _unfit(f"row {index}", (index,), expected, _show(row))
         row = row.tolist()
     if len(row) != len(columns):
-        raise InvalidInput(f"row {index}: expected {_width(columns)}, got {len(row)}")
+        raise _unfit(f"row {index}", (index,), _width(columns), str(len(row)))
     return [_check_cell(columns, index, place, value) for place, value in enumerate(row)]
 
 
@@ -306,7 +313,12 @@ def _refuse(columns: Sequence[Column], row: int, place: int, value: Any) -> NoRe
         expected += " or null"
     elif value is None or (isinstance(value, float) and math.isnan(value)):
         expected += " (this model takes no missing values here)"
-    raise InvalidInput(f"row {row}, {_label(columns, place)}: expected {expected}, got {_show(value)}")
+    name = column.name
+    raise _unfit(f"row {row}, {_label(columns, place)}", (row, place if name is None else name), expected, _show(value))
+
+
+def _unfit(where: str, place: tuple[int | str, ...], expected: str, got: str) -> InvalidInput:
+    return InvalidInput(f"{where}: expected {expected}, got {got}", place=place, expected=expected, got=got)
 
 
 def _label(columns: Sequence[Column], place: int) -> str:

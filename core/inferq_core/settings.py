@@ -110,6 +110,14 @@ class Settings(BaseSettings):
     )
     flower_address: str = Field(default="127.0.0.1", min_length=1, description="Address that Flower listens on")
     flower_port: int = Field(default=5555, ge=1, le=65535, description="Port that Flower listens on")
+    gateway_address: str = Field(default="127.0.0.1", min_length=1, description="Address that the gateway listens on")
+    gateway_port: int = Field(default=8000, ge=0, le=65535, description="Port that the gateway listens on; 0: any free")
+    max_body_bytes: int = Field(
+        default=32 * 1024 * 1024, ge=1, description="Bytes that the body of one HTTP request may have"
+    )
+    max_wait: float = Field(
+        default=60.0, gt=0, le=DAY, description="Seconds for which one HTTP request may wait for a result"
+    )
     log_level: str = Field(default="INFO", pattern=r"^(DEBUG|INFO|WARNING|ERROR)\Z", description="Level of log records")
 
     @field_validator("home")

@@ -17,7 +17,7 @@ import functools
 import threading
 from collections.abc import AsyncGenerator, AsyncIterable, Callable, Coroutine, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import aclosing, suppress
+from contextlib import aclosing
 from types import TracebackType
 from typing import Any, Concatenate, ParamSpec, Self, TypeVar, Unpack
 
@@ -31,6 +31,7 @@ from inferq.watching import Ending, Watch
 from inferq_core.errors import InferqError, SettingsError
 from inferq_core.ids import JobId
 from inferq_core.settings import Settings, load_settings
+from inferq_core.store.records import StoredResult
 
 __all__ = ["AsyncClient", "AsyncJob"]
 
@@ -143,6 +144,18 @@ class AsyncClient:
         known = id_of(job_id)
         if timeout is not None and timeout <= 0:
             return await self._in_thread(Client.result, known, timeout)
+        try:
+            async with asyncio.timeout(timeout):
+                return result_of(await self.stored_result(known))
+        except TimeoutError:
+            return await self._in_thread(_last_look, known, timeout)
+
+    async def stored_result(self, job_id: str) -> StoredResult:
+        """The result as the store has it, waiting for it without end: put `asyncio.timeout` around it.
+
+        Raises UnknownJob for an id never issued.
+        """
+        known = id_of(job_id)
         ended: asyncio.Future[Ending] = asyncio.get_running_loop().create_future()
 
         def arrival(_: JobId, ending: Ending) -> None:
@@ -151,18 +164,13 @@ class AsyncClient:
 
         watch = await self._watching()
         watch.add([known], arrival)
-        ending: Ending | None = None
         try:
-            with suppress(TimeoutError):
-                async with asyncio.timeout(timeout):
-                    ending = await ended
+            ending = await ended
         finally:
             watch.discard([known], arrival)
-        if ending is None:
-            return await self._in_thread(_last_look, known, timeout)
         if isinstance(ending, Exception):
             raise ending
-        return result_of(ending)
+        return ending
 
     async def as_completed(
         self,

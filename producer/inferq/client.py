@@ -92,13 +92,17 @@ class Client:
         routing_key: str | None = None,
         idempotency_key: str | None = None,
         metadata: Mapping[str, Any] | None = None,
+        traceparent: str | None = None,
+        owner: str | None = None,
     ) -> Job:
         """Enqueue one job of n rows and return at once, when the job is durable.
 
         `rows`: a 2-D array-like of shape (n_rows, n_features), a list of dicts, a DataFrame, or one row. `version`: a
         number or an alias, by default the champion at the time the job runs. `deadline`: seconds from now after which
         the job expires unless it was predicted. `routing_key`: jobs with the same key meet the same variant.
-        `idempotency_key`: the same key with the same payload answers with the same job.
+        `idempotency_key`: the same key with the same payload answers with the same job. `traceparent`: the caller's
+        place in a W3C trace, kept with the job. `owner`: whose the job is, a name of at most 200 characters; the HTTP
+        gateway puts the id of its caller's key there.
 
         Raises UnknownModel, UnknownVersion, InvalidInput (rows or options that do not fit; nothing was stored),
         IdempotencyConflict (the key was used with another payload), and BacklogFull (more than the model's
@@ -112,6 +116,8 @@ class Client:
             routing_key=routing_key,
             idempotency_key=idempotency_key,
             metadata=metadata,
+            traceparent=traceparent,
+            owner=owner,
         )
         job = self._prepare(model, rows, options)
         with self._admission.entering([job]):
@@ -322,6 +328,8 @@ class Client:
             payload_digest=payload_digest(target.model, options, checked.json) if options.idempotency_key else None,
             metadata=options.metadata,
             reply_to=self._waiter.reply_to,
+            traceparent=options.traceparent,
+            owner=options.owner,
         )
 
     def _target(self, model: str, options: SubmitOptions) -> Target:

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple, TypedDict, TypeVar
 import orjson
 
 from inferq_core.errors import InvalidInput
+from inferq_core.messages import TRACEPARENT
 from inferq_core.states import Method, Priority
 from inferq_core.store.records import RETRY_PREFIX
 
@@ -33,6 +34,8 @@ class SubmitOptions(NamedTuple):
     routing_key: str | None
     idempotency_key: str | None
     metadata: str | None  # JSON object
+    traceparent: str | None
+    owner: str | None
 
 
 class ManyOptions(TypedDict, total=False):
@@ -50,6 +53,8 @@ class OneOptions(ManyOptions, total=False):
 
     routing_key: str | None
     idempotency_key: str | None
+    traceparent: str | None
+    owner: str | None
 
 
 def check_options(
@@ -61,6 +66,8 @@ def check_options(
     routing_key: str | None = None,
     idempotency_key: str | None = None,
     metadata: Mapping[str, Any] | None = None,
+    traceparent: str | None = None,
+    owner: str | None = None,
 ) -> SubmitOptions:
     """The options in the store's terms. Raises InvalidInput that names the option, its value and what it takes."""
     return SubmitOptions(
@@ -71,6 +78,8 @@ def check_options(
         routing_key=_key("routing_key", routing_key),
         idempotency_key=_own_key(idempotency_key),
         metadata=_metadata(metadata),
+        traceparent=_traceparent(traceparent),
+        owner=_key("owner", owner),
     )
 
 
@@ -128,6 +137,12 @@ def _own_key(value: str | None) -> str | None:
     if key is not None and key.startswith(RETRY_PREFIX):
         raise InvalidInput(f"idempotency_key={key!r}: keys that begin with {RETRY_PREFIX!r} are those of retried jobs")
     return key
+
+
+def _traceparent(value: str | None) -> str | None:
+    if value is not None and not (isinstance(value, str) and TRACEPARENT.fullmatch(value)):
+        raise InvalidInput(f"traceparent={value!r}: give one of W3C Trace Context, 00-TRACE-PARENT-FLAGS in lower case")
+    return value
 
 
 def _metadata(value: Mapping[str, Any] | None) -> str | None:

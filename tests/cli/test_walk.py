@@ -19,6 +19,7 @@ from inferq import Client, InferqError, load_settings
 from inferq.cli.main import app
 from inferq_core.ids import new_job_id
 from inferq_core.store import open_store
+from inferq_core.store.records import KeyScope, NewKey
 
 CLOSED_STORE = "postgresql+psycopg://someone:secret@127.0.0.1:1/inferq"
 CLOSED_BROKER = "redis://:secret@127.0.0.1:1"
@@ -85,9 +86,11 @@ def place(home, tmp_path, skops_file):
     with closing(open_store(load_settings())) as store, Client(load_settings(), store=store) as client:
         add_model(store, "sums")
         queued = client.submit("sums", [[1, 2]]).id
+        key = store.add_key(NewKey("0123456789ab", "shop", "0" * 64, [KeyScope.SUBMIT], None)).id
+        store.revoke_key(key)  # with a good one, a gateway would listen anywhere
     (folder / "truth.csv").write_text(f"id,value\n{queued},7\n")
-    values = {"folder": folder, "queued": queued, "stranger": new_job_id()}
-    return lambda text: re.sub(r"\{(folder|queued|stranger)\}", lambda match: str(values[match[1]]), text)
+    values = {"folder": folder, "queued": queued, "stranger": new_job_id(), "key": key}
+    return lambda text: re.sub(r"\{(folder|queued|stranger|key)\}", lambda match: str(values[match[1]]), text)
 
 
 @pytest.fixture

@@ -127,6 +127,19 @@ COMMANDS = {
     ),
     "keeper": Entry(""),
     "flower": Entry(""),
+    "gateway": Entry(
+        "--port 0",
+        {
+            "--host": [
+                wrong("--host 0.0.0.0", 2, "'0.0.0.0'", "keys create"),
+                wrong("--host ::", 2, "'::'", "loopback"),
+                wrong("--host ''", 2, "''", "--host"),
+                wrong("--host 'no such host'", 2, "'no such host'", "--host"),
+                wrong("--host 192.0.2.1", 2, "'192.0.2.1'", "loopback"),
+            ],
+            "--port": number("", "--port", "-1", "65536", "1.5"),
+        },
+    ),
     "submit": Entry(
         f"sums {ROW}",
         {
@@ -295,6 +308,18 @@ COMMANDS = {
         },
         reads=Reads.DOCUMENT,
     ),
+    "keys create": Entry(
+        "shop",
+        {
+            "NAME": [wrong("''", 2, "''", "name")],
+            "--scope": [wrong("shop --scope fly", 2, "'fly'", "feedback")],
+            "--model": [wrong("shop --model ''", 2, "''", "--model")],
+        },
+    ),
+    "keys list": Entry("", reads=Reads.DOCUMENT),
+    "keys revoke": Entry(
+        "{key}", {"ID": [wrong("4f1c09d2ab37", 4, "'4f1c09d2ab37'", "keys list"), wrong("''", 4, "''", "keys list")]}
+    ),
     "db upgrade": Entry(""),
     "db check": Entry("", reads=Reads.DOCUMENT),
     "db roles": Entry(""),
@@ -314,6 +339,6 @@ COMMANDS = {
     ),
 }
 # They end by a signal, or take long: the walk gives them what is wrong only.
-STAYING = ("demo", "up", "worker", "keeper", "flower")
+STAYING = ("demo", "up", "worker", "keeper", "flower", "gateway")
 # They become another program before they look at store and broker.
 OTHER_PROCESS = ("worker", "keeper", "flower")

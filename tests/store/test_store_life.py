@@ -36,6 +36,15 @@ def test_a_running_job_names_the_batch_that_holds_it(store):
     assert life.holding.lease_until > life.holding.claimed_at >= life.view.created_at
 
 
+def test_many_jobs_as_they_are_now(store):
+    (queued,), (ended,) = accepted(store), finished(store)
+    found = store.now_of([ended, queued, new_job().id])
+    assert found.keys() == {queued, ended}
+    assert (found[queued].view, found[queued].result) == (store.view(queued), None)
+    assert (found[ended].view, found[ended].result) == (store.view(ended), store.result(ended))
+    assert store.now_of([]) == {}
+
+
 def test_a_job_that_has_ended(store):
     (job_id,) = finished(store)
     store.add_feedback([(job_id, 3)])

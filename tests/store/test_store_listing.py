@@ -75,6 +75,16 @@ def test_filters(store):
     assert ids_of(store.newest(model="nobody")) == []
 
 
+def test_only_of_the_version_that_answered(store):
+    batch_id, ids = claimed(store, 2)
+    accepted(store)
+    outcomes = [succeeded(id_)._replace(version=number) for id_, number in zip(ids, (1, 2), strict=True)]
+    store.complete(batch_id, outcomes, LOG)
+    assert ids_of(store.newest(version=2)) == [ids[1]]
+    assert ids_of(store.newest(version=2, state=State.QUEUED)) == []
+    assert ids_of(store.newest(version=3)) == []
+
+
 def test_since_and_before_are_by_id(store):
     ids = [made_at(1_700_000_000_000 + 1000 * n) for n in range(5)]
     store.accept([new_job(id=id_) for id_ in ids])

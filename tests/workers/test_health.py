@@ -26,6 +26,7 @@ def beat_of(host):
         (b"/opt/inferq/bin/python\0-m\0inferq_workers\0worker\0", "worker"),
         (b"/sbin/docker-init\0--\0inferq\0keeper\0", "keeper"),
         (b"/opt/inferq/bin/python\0/opt/inferq/bin/inferq\0flower\0", "flower"),
+        (b"/opt/inferq/bin/python\0/opt/inferq/bin/inferq\0gateway\0", "gateway"),
         (b"/opt/inferq/bin/python\0/opt/inferq/bin/inferq\0submit\0digits\0", None),
     ],
 )

@@ -22,8 +22,8 @@ from inferq_core.store import open_store
 
 # Seconds. A heartbeat is written every 2 s; a busy machine may be late several times.
 BEAT_WITHIN = 20.0
-# Flower answers from memory.
-FLOWER_TIMEOUT = 5.0
+# Flower answers from memory, the gateway after a question to the store.
+HTTP_TIMEOUT = 5.0
 # The first process of the container, whose command line names the role.
 FIRST_PROCESS = Path("/proc/1/cmdline")
 
@@ -47,19 +47,20 @@ def keeper(settings: Settings) -> None:
 
 def flower(settings: Settings) -> None:
     """Raise InferqError unless Flower answers at its port; being asked for a password is an answer."""
-    connection = http.client.HTTPConnection("127.0.0.1", settings.flower_port, timeout=FLOWER_TIMEOUT)
-    try:
-        connection.request("GET", "/healthcheck")
-        status = connection.getresponse().status
-    except (OSError, http.client.HTTPException) as error:
-        raise InferqError(f"Flower does not answer at port {settings.flower_port} ({error})") from error
-    finally:
-        connection.close()
-    if status >= http.client.INTERNAL_SERVER_ERROR:
-        raise InferqError(f"Flower answers with {status}")
+    _ask_http("Flower", settings.flower_port, "/healthcheck")
 
 
-CHECKS: Mapping[str, Callable[[Settings], None]] = {"worker": worker, "keeper": keeper, "flower": flower}
+def gateway(settings: Settings) -> None:
+    """Raise InferqError unless the gateway answers at its port that it can take work."""
+    _ask_http("the gateway", settings.gateway_port, "/v1/health/ready")
+
+
+CHECKS: Mapping[str, Callable[[Settings], None]] = {
+    "worker": worker,
+    "keeper": keeper,
+    "flower": flower,
+    "gateway": gateway,
+}
 
 
 def role_of(command_line: bytes) -> str | None:
@@ -80,6 +81,19 @@ def main() -> int:
         sys.stderr.write(f"inferq: {role}: {error}\n")
         return 1
     return 0
+
+
+def _ask_http(name: str, port: int, path: str) -> None:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=HTTP_TIMEOUT)
+    try:
+        connection.request("GET", path)
+        status = connection.getresponse().status
+    except (OSError, http.client.HTTPException) as error:
+        raise InferqError(f"{name} does not answer at port {port} ({error})") from error
+    finally:
+        connection.close()
+    if status >= http.client.INTERNAL_SERVER_ERROR:
+        raise InferqError(f"{name} answers with {status}")
 
 
 def _ask_broker(settings: Settings) -> None:

@@ -10,6 +10,7 @@ from inferq_core.store.batches import BatchesPart
 from inferq_core.store.contract import Store
 from inferq_core.store.engine import Database
 from inferq_core.store.feedback import FeedbackPart
+from inferq_core.store.keys import KeysPart
 from inferq_core.store.life import LifePart
 from inferq_core.store.listing import ListingPart
 from inferq_core.store.load import LoadPart
@@ -40,6 +41,7 @@ class SqlStore(
     UpkeepPart,
     PurgingPart,
     RegistryPart,
+    KeysPart,
     LogsPart,
     LoadPart,
     ScalingPart,

@@ -40,6 +40,7 @@ _KIND = {
     "reply_to": "text",
     "traceparent": "text",
     "retry_of": "uuid",
+    "owner": "text",
     "deadline": "float8",
 }
 _COLUMNS = ", ".join(["id", "inputs", "routing_hash", *(name for name in _KIND if name != "deadline")])
@@ -157,6 +158,7 @@ def _kind(job: NewJob) -> tuple[Any, ...]:
         job.reply_to,
         job.traceparent,
         job.retry_of,
+        job.owner,
     )
 
 

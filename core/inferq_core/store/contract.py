@@ -26,12 +26,15 @@ from inferq_core.store.records import (
     Completed,
     FeedbackRecord,
     JobLife,
+    JobNow,
     JobPage,
     JobView,
+    KeyRecord,
     LogEntry,
     ModelRecord,
     ModelSetting,
     NewJob,
+    NewKey,
     NewScalingDecision,
     NewVersion,
     Outcome,
@@ -79,6 +82,9 @@ class Jobs(Protocol):
     def view(self, job_id: JobId) -> JobView:
         """One job's life. Raises UnknownJob."""
 
+    def now_of(self, job_ids: Sequence[JobId]) -> Mapping[JobId, JobNow]:
+        """Those that exist as they are now, in one statement: view and result agree."""
+
     def life(self, job_id: JobId) -> JobLife:
         """All that is known of the job but its inputs. Raises UnknownJob."""
 
@@ -90,14 +96,17 @@ class Jobs(Protocol):
         *,
         model: str | None = None,
         state: State | None = None,
+        version: int | None = None,
+        owner: str | None = None,
         since: float | None = None,
         before: JobId | None = None,
         limit: int = 50,
     ) -> JobPage:
         """The newest `limit` jobs that match, the newest first, however many jobs there are.
 
-        `since`: seconds since 1970, by the clock that made the ids; `before`: only those whose id is smaller. Gives up
-        after a bounded number of jobs that do not match; the page then says where.
+        `version`: the one that answered, which only jobs that have ended can have; `owner`: whose they are. `since`:
+        seconds since 1970, by the clock that made the ids; `before`: only those whose id is smaller. Gives up after a
+        bounded number of jobs that do not match; the page then says where.
         """
 
     def result(self, job_id: JobId) -> StoredResult | None:
@@ -279,6 +288,24 @@ class Registry(Protocol):
     def aliases(self, model: str) -> Mapping[str, int]: ...
 
 
+class Keys(Protocol):
+    """Keys of the HTTP gateway."""
+
+    def add_key(self, key: NewKey) -> KeyRecord:
+        """Durable."""
+
+    def key(self, key_id: str) -> KeyRecord | None: ...
+
+    def all_keys(self) -> Sequence[KeyRecord]:
+        """All that were ever made, the oldest first."""
+
+    def has_keys(self) -> bool:
+        """Whether any was ever made, revoked ones included."""
+
+    def revoke_key(self, key_id: str) -> KeyRecord:
+        """The key is good for nothing from now on; once revoked it stays so. Durable. Raises UnknownKey."""
+
+
 class Logs(Protocol):
     """What people read later."""
 
@@ -327,7 +354,7 @@ class Load(Protocol):
         """By worker: the batches it holds under a live lease. Each keeps one of its processes busy."""
 
 
-class Store(Jobs, Batches, Upkeep, Registry, Logs, Load, Protocol):
+class Store(Jobs, Batches, Upkeep, Registry, Keys, Logs, Load, Protocol):
     """The whole store. Open one with `inferq_core.store.open_store(settings)`."""
 
     def now(self) -> float:

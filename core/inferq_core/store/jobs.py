@@ -94,7 +94,8 @@ class JobsPart(Part):
 
     def view(self, job_id: JobId) -> JobView:
         known = canonical(job_id)
-        row = self._database.read(lambda connection: connection.execute(view_query(known)).mappings().one_or_none())
+        query = view_query().where(jobs.c.id == known)
+        row = self._database.read(lambda connection: connection.execute(query).mappings().one_or_none())
         if row is None:
             raise unknown_job(job_id)
         return view_of(row)
@@ -172,20 +173,17 @@ def _states(connection: Connection, ids: Sequence[JobId]) -> Any:
     )
 
 
-def view_query(job_id: JobId) -> Select[Any]:
-    """The columns that `view_of` takes, out of `jobs`, `pending` and `results`."""
+def view_query() -> Select[Any]:
+    """The columns that `view_of` takes, out of `jobs`, `pending` and `results`, of all jobs."""
     shown = (jobs.c.id, jobs.c.model, jobs.c.version, jobs.c.method, jobs.c.priority, jobs.c.queue, jobs.c.n_rows)
-    return (
-        select(
-            *shown,
-            jobs.c.created_at,
-            jobs.c.metadata,
-            func.coalesce(results.c.state, UNFINISHED).label("state"),
-            func.coalesce(results.c.attempt, pending.c.attempts).label("attempts"),
-        )
-        .select_from(jobs.outerjoin(pending, pending.c.id == jobs.c.id).outerjoin(results, results.c.id == jobs.c.id))
-        .where(jobs.c.id == job_id)
-    )
+    return select(
+        *shown,
+        jobs.c.created_at,
+        jobs.c.metadata,
+        jobs.c.owner,
+        func.coalesce(results.c.state, UNFINISHED).label("state"),
+        func.coalesce(results.c.attempt, pending.c.attempts).label("attempts"),
+    ).select_from(jobs.outerjoin(pending, pending.c.id == jobs.c.id).outerjoin(results, results.c.id == jobs.c.id))
 
 
 def view_of(row: Mapping[Any, Any]) -> JobView:
@@ -201,6 +199,7 @@ def view_of(row: Mapping[Any, Any]) -> JobView:
         created_at=row["created_at"],
         attempts=row["attempts"],
         metadata=None if row["metadata"] is None else orjson.loads(row["metadata"]),
+        owner=row["owner"],
     )
 
 

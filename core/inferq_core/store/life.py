@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import orjson
-from sqlalchemy import RowMapping, Select, select
+from sqlalchemy import Connection, RowMapping, Select, select
 
-from inferq_core.ids import BatchId, JobId
+from inferq_core.ids import BatchId, JobId, parse_job_ids
 from inferq_core.store.jobs import JobsPart, canonical, stored_result, unknown_job, view_of, view_query
-from inferq_core.store.records import FeedbackRecord, Holding, JobLife, StoredResult, retry_key
+from inferq_core.store.records import FeedbackRecord, Holding, JobLife, JobNow, StoredResult, retry_key
+from inferq_core.store.sql import read_one_of
 from inferq_core.store.tables import batches, feedback, jobs, pending, results
 
 # Goes before the names of the columns of `results`, of which `jobs` has some too.
@@ -17,7 +19,16 @@ RESULT = "result_"
 
 
 class LifePart(JobsPart):
-    """See `contract.Jobs.life` and `contract.Jobs.inputs`."""
+    """See `contract.Jobs.now_of`, `contract.Jobs.life` and `contract.Jobs.inputs`."""
+
+    def now_of(self, job_ids: Sequence[JobId]) -> Mapping[JobId, JobNow]:
+        known = parse_job_ids(job_ids)
+
+        def work(connection: Connection) -> Sequence[RowMapping]:
+            wanted = read_one_of(connection, jobs.c.id, known)
+            return connection.execute(_with_result(view_query()).where(wanted)).mappings().all()
+
+        return {JobId(row["id"]): JobNow(view_of(row), _result(row)) for row in self._database.read(work)}
 
     def life(self, job_id: JobId) -> JobLife:
         known = canonical(job_id)
@@ -54,7 +65,7 @@ class LifePart(JobsPart):
 def _life(job_id: JobId) -> Select[Any]:
     """All in one statement: a job that moves to the results between two would be seen in neither."""
     return (
-        view_query(job_id)
+        _with_result(view_query())
         .add_columns(
             jobs.c.deadline_at,
             jobs.c.idempotency_key,
@@ -66,10 +77,14 @@ def _life(job_id: JobId) -> Select[Any]:
             batches.c.worker,
             batches.c.claimed_at,
             batches.c.lease_until,
-            *(column.label(RESULT + column.name) for column in results.c),
         )
         .outerjoin(batches, batches.c.id == pending.c.batch_id)
+        .where(jobs.c.id == job_id)
     )
+
+
+def _with_result(query: Select[Any]) -> Select[Any]:
+    return query.add_columns(*(column.label(RESULT + column.name) for column in results.c))
 
 
 def _holding(row: RowMapping) -> Holding | None:

@@ -7,9 +7,23 @@ windows, and what does not match is dropped here. However many jobs there are, n
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, func, literal, literal_column, select, text, union_all
+from sqlalchemy import (
+    Connection,
+    Integer,
+    Row,
+    Select,
+    cast,
+    func,
+    literal,
+    literal_column,
+    null,
+    select,
+    text,
+    union_all,
+)
 
 from inferq_core.ids import JobId, lowest_id
 from inferq_core.states import ErrorCode, Priority, State
@@ -25,6 +39,27 @@ FIRST_WINDOW, LAST_WINDOW = 200, 5_000
 LOOK_AT = 50_000
 
 
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    """What a job must have to be listed; None stands for anything."""
+
+    model: str | None = None
+    state: State | None = None
+    version: int | None = None
+    owner: str | None = None
+
+    def fits(self, row: Row[Any]) -> bool:
+        return (
+            self.model in (None, row.model)
+            and self.state in (None, row.state)
+            and self.version in (None, row.version)
+            and (self.owner is None or self.owner == row.owner)
+        )
+
+
+EVERYTHING = _Wanted()
+
+
 class ListingPart(Part):
     """See `contract.Jobs.newest`."""
 
@@ -33,19 +68,22 @@ class ListingPart(Part):
         *,
         model: str | None = None,
         state: State | None = None,
+        version: int | None = None,
+        owner: str | None = None,
         since: float | None = None,
         before: JobId | None = None,
         limit: int = 50,
     ) -> JobPage:
-        window = max(limit, FIRST_WINDOW) if model or state else limit
+        wanted = _Wanted(model, state, version, owner)
+        window = limit if wanted == EVERYTHING else max(limit, FIRST_WINDOW)
         found: list[JobId] = []
         looked_at = 0
         cursor: JobId | None = before
         while True:
-            rows = self._window(state, since, cursor, window)
+            rows = self._window(wanted, since, cursor, window)
             for row in rows:
                 cursor = JobId(row.id)
-                if model in (None, row.model) and state in (None, row.state):
+                if wanted.fits(row):
                     found.append(cursor)
                     if len(found) == limit:
                         return self._page(found, reached=cursor)
@@ -56,10 +94,11 @@ class ListingPart(Part):
                 return self._page(found, reached=cursor)
             window = min(4 * window, LAST_WINDOW)
 
-    def _window(self, state: State | None, since: float | None, cursor: JobId | None, n: int) -> Sequence[Row[Any]]:
+    def _window(self, wanted: _Wanted, since: float | None, cursor: JobId | None, n: int) -> Sequence[Row[Any]]:
         """The next `n` rows, the newest first. One statement: a job that moves meanwhile is seen in one place."""
-        parts = list(_sources(state, since, cursor, n))
-        query = union_all(*parts).order_by(literal_column("id").desc()).limit(n)
+        parts = list(_sources(wanted.state, since, cursor, n))
+        window = union_all(*parts).order_by(literal_column("id").desc()).limit(n)
+        query = window if wanted.owner is None else _with_owner(window)
         return self._database.read(lambda connection: connection.execute(query).all())
 
     def _page(self, job_ids: Sequence[JobId], *, reached: JobId | None) -> JobPage:
@@ -67,12 +106,21 @@ class ListingPart(Part):
         return JobPage(tuple(_job_row(row) for row in rows), reached)
 
 
+def _with_owner(window: Any) -> Select[Any]:
+    """The rows of a window with whose they are, which only `jobs` knows."""
+    rows = window.subquery("rows_of_window")
+    query = select(rows, jobs.c.owner).join_from(rows, jobs, jobs.c.id == rows.c.id)
+    return query.order_by(rows.c.id.desc())
+
+
 def _sources(state: State | None, since: float | None, cursor: JobId | None, n: int) -> Iterator[Select[Any]]:
     """The tables that can hold jobs of this state, each cut to what a window can need."""
     if state is None or not state.terminal:
-        yield _cut(select(pending.c.id, pending.c.model, UNFINISHED.label("state")), pending.c.id, since, cursor, n)
+        unanswered = cast(null(), Integer).label("version")
+        query = select(pending.c.id, pending.c.model, UNFINISHED.label("state"), unanswered)
+        yield _cut(query, pending.c.id, since, cursor, n)
     if state is None or state.terminal:
-        query = select(results.c.id, results.c.model, results.c.state)
+        query = select(results.c.id, results.c.model, results.c.state, results.c.version)
         if state not in (None, State.SUCCEEDED):
             query = query.where(text(NOT_SUCCEEDED))  # so that its small index is walked
         yield _cut(query, results.c.id, since, cursor, n)

@@ -37,6 +37,7 @@ class NewJob(NamedTuple):
     reply_to: str | None = None
     traceparent: str | None = None
     retry_of: JobId | None = None  # has no idempotency key then
+    owner: str | None = None  # whose it is, see `Client.submit`
 
     @property
     def sole_key(self) -> str | None:
@@ -177,6 +178,15 @@ class JobView:
     created_at: float
     attempts: int
     metadata: Mapping[str, Any] | None
+    owner: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class JobNow:
+    """One job at one moment; `result` once it has ended."""
+
+    view: JobView
+    result: StoredResult | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -311,6 +321,37 @@ class NewVersion:
     runtime_reason: str | None = None
     onnx_uri: str | None = None
     onnx_digest: str | None = None
+
+
+class KeyScope(StrEnum):
+    """What a key of the HTTP gateway may do."""
+
+    SUBMIT = "submit"  # enqueue, and take back what it enqueued
+    READ = "read"  # see the jobs of others
+    FEEDBACK = "feedback"  # tell the truth about jobs that it sees
+    ADMIN = "admin"  # all of it, and take back the jobs of others
+
+
+@dataclass(frozen=True, slots=True)
+class NewKey:
+    """`models`: patterns of the models that it may ask; None for all."""
+
+    id: str
+    name: str
+    digest: str
+    scopes: Sequence[KeyScope]
+    models: Sequence[str] | None
+
+
+@dataclass(frozen=True, slots=True)
+class KeyRecord:
+    id: str
+    name: str
+    digest: str  # see `inferq_core.keys`
+    scopes: frozenset[KeyScope]
+    models: tuple[str, ...] | None
+    created_at: float
+    revoked_at: float | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -101,4 +101,5 @@ def _copy(row: Any) -> NewJob:
         routing_hash=row.routing_hash,
         metadata=row.metadata,
         retry_of=JobId(row.id),
+        owner=row.owner,
     )

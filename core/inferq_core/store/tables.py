@@ -24,7 +24,7 @@ from sqlalchemy import (
 )
 
 # The newest migration. Revisions are numbers in order, so that "older than" can be told without alembic.
-SCHEMA_REVISION = "0007"
+SCHEMA_REVISION = "0008"
 
 metadata = MetaData(
     naming_convention={
@@ -67,6 +67,7 @@ jobs = Table(
     Column("created_at", Double, nullable=False),
     Column("deadline_at", Double),
     Column("retry_of", Id),
+    Column("owner", Text),
     postgresql_partition_by="RANGE (id)",
 )
 
@@ -260,6 +261,19 @@ scaling_decisions = Table(
     Column("to_processes", Integer, nullable=False),
     Column("reason", Text, nullable=False),
     Column("inputs", Text, nullable=False),
+)
+
+# Keys of the HTTP gateway. `digest`: SHA-256 of the whole key. `scopes`: JSON list; `models`: JSON list of patterns.
+api_keys = Table(
+    "api_keys",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("digest", Text, nullable=False),
+    Column("scopes", Text, nullable=False),
+    Column("models", Text),
+    Column("created_at", Double, nullable=False),
+    Column("revoked_at", Double),
 )
 
 leases = Table(

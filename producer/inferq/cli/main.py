@@ -15,7 +15,7 @@ from typing import Annotated, NoReturn
 import typer
 from typer import echo
 
-from inferq.cli import doctor, feedback, jobs, logs, models, purge, roles, services, stats, submit
+from inferq.cli import doctor, feedback, gateway, jobs, keys, logs, models, purge, roles, services, stats, submit
 from inferq.cli.help import JOBS, UPKEEP, Group, examples
 from inferq.cli.output import ExitCode, configure_messages, fail
 
@@ -41,11 +41,13 @@ jobs.add_to(app)
 logs.add_to(app)
 app.add_typer(feedback.app, name="feedback", rich_help_panel=JOBS)
 app.add_typer(models.app, name="models", rich_help_panel=UPKEEP)
+app.add_typer(keys.app, name="keys", rich_help_panel=UPKEEP)
 stats.add_to(services.database)
 purge.add_to(services.database)
 roles.add_to(services.database)
 app.add_typer(services.database, name="db", rich_help_panel=UPKEEP)
 services.add_roles(app)
+gateway.add_to(app)
 
 
 def _print_version(value: bool) -> None:

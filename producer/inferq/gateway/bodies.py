@@ -1,0 +1,82 @@
+"""Bodies on their way in: of the right type, within their size while they are read, and JSON."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, TypeVar
+
+import orjson
+from pydantic import BaseModel, ValidationError
+from starlette.requests import Request
+
+from inferq.gateway.problems import Fault, Kind, Problem, of_validation
+
+JSON = "application/json"
+# Seconds that a body may take to arrive: time for 32 MiB over a slow line, and an end for whoever drips.
+BODY_SECONDS = 60.0
+# What is left of a body that is not read to its end is not waited for.
+_CLOSE = {"Connection": "close"}
+
+Form = TypeVar("Form", bound=BaseModel)
+
+
+async def read_form(request: Request, form: type[Form], max_bytes: int) -> Form:
+    """The body as `form`. Raises Problem: 400, 408, 413, 415 or 422."""
+    document = await read_json(request, max_bytes)
+    try:
+        return form.model_validate(document)
+    except ValidationError as error:
+        raise of_validation(error.errors(include_url=False)) from None
+
+
+async def read_json(request: Request, max_bytes: int) -> Any:
+    """The body, decoded. Raises Problem: 400, 408, 413 or 415."""
+    _require_json(request)
+    body = await read_bytes(request, max_bytes)
+    try:
+        return orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        where = f"line {error.lineno}, column {error.colno}" if body else "the body is empty"
+        raise Problem(Kind.INVALID_JSON, f"{error.msg} ({where}); NaN and Infinity are not JSON, write null") from None
+
+
+async def read_bytes(request: Request, max_bytes: int) -> bytes:
+    """The body. Raises Problem as soon as it is known to be too large, or late."""
+    declared = request.headers.get("content-length", "")
+    if declared.isdigit() and int(declared) > max_bytes:
+        raise _too_large(max_bytes)
+    size, chunks = 0, []
+    try:
+        async with asyncio.timeout(BODY_SECONDS):
+            async for chunk in request.stream():
+                size += len(chunk)
+                if size > max_bytes:
+                    raise _too_large(max_bytes)
+                chunks.append(chunk)
+    except TimeoutError:
+        raise Problem(
+            Kind.BODY_TIMEOUT, f"{size} bytes arrived in {BODY_SECONDS:g} s, and no end of the body", headers=_CLOSE
+        ) from None
+    return b"".join(chunks)
+
+
+def _too_large(max_bytes: int) -> Problem:
+    return Problem(
+        Kind.TOO_LARGE, f"at most {max_bytes} bytes are read (INFERQ_MAX_BODY_BYTES): send fewer rows", headers=_CLOSE
+    )
+
+
+def _require_json(request: Request) -> None:
+    given = request.headers.get("content-type", "")
+    name, *parameters = (part.strip().lower() for part in given.split(";"))
+    if name != JSON or any(part.startswith("charset=") and part != "charset=utf-8" for part in parameters):
+        raise _unsupported("Content-Type", JSON, given)
+    encoding = request.headers.get("content-encoding", "identity")
+    if encoding.strip().lower() != "identity":
+        raise _unsupported("Content-Encoding", "identity", encoding)
+
+
+def _unsupported(header: str, expected: str, got: str) -> Problem:
+    detail = f"{header}: expected {expected}, got {got[:80] or 'none'}"
+    fault = Fault(detail, parameter=header, expected=expected, got=got[:80] or "none")
+    return Problem(Kind.UNSUPPORTED_MEDIA_TYPE, detail, [fault], headers=_CLOSE)
