@@ -16,7 +16,7 @@ from starlette.responses import Response
 from inferq.gateway import health, inference, models, predictions
 from inferq.gateway.descriptions import describe
 from inferq.gateway.envelope import Envelope
-from inferq.gateway.inference import InferRequest
+from inferq.gateway.inference_schemas import InferRequest
 from inferq.gateway.problems import Kind, Problem, of_error, of_validation
 from inferq.gateway.schemas import FeedbackRequest, PredictionRequest
 from inferq.gateway.services import Services
