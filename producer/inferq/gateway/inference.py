@@ -47,7 +47,7 @@ class InferInput(BaseModel):
 
     name: str = Field(description="A column's name; any, where the model takes one tensor.", examples=["input"])
     shape: list[Annotated[int, Field(ge=0)]] = Field(
-        min_length=1, max_length=8, description="Rows first.", examples=[[2, 4]]
+        min_length=1, max_length=8, description="Rows first.", examples=[[1, 4]]
     )
     datatype: Datatype = Field(description="Of its elements.", examples=["FP64"])
     data: list[Any] = Field(
@@ -60,7 +60,7 @@ class InferOutput(BaseModel):
 
     model_config = ConfigDict(strict=True)
 
-    name: str = Field(description="The method that gives it.", examples=["predict_proba"])
+    name: str = Field(description="The method that gives it.", examples=["predict"])
 
 
 class InferRequest(BaseModel):
