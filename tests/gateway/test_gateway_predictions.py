@@ -197,6 +197,7 @@ class TestList:
             ({"state": "lost"}, "state"),
             ({"version": "9" * 40}, "version"),
             ({"created_after": "yesterday"}, "created_after"),
+            ({"created_after": "0.5"}, "created_after"),
             ({"created_after": "2026-01-01T00:00:00"}, "created_after"),
             ({"cursor": "nonsense"}, "cursor"),
             ({"cursor": "é"}, "cursor"),

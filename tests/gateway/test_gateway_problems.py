@@ -11,6 +11,7 @@ from sqlalchemy import create_engine, make_url, text
 from inferq.gateway import bodies, protocol
 from inferq.gateway.access import is_local
 from inferq.gateway.problems import Kind
+from inferq_core.store.records import WorkerBeat
 
 PATH = "/v1/models/sums/predictions"
 
@@ -210,6 +211,19 @@ def test_a_full_backlog(local_http, local):
     assert problem["retry_after_seconds"] is None
     assert "retry-after" not in answer.headers
     assert len(local_http.get("/v1/predictions").json()["predictions"]) == 1
+
+
+def test_what_workers_learned_tells_when_to_come_again(local_http, local):
+    local.store.put_model("sums", max_backlog=2)
+    costs = {"sums": (1.0, 0.5)}  # seconds a batch, and a row
+    local.store.beat(WorkerBeat("worker-1", "host", 1, [local.settings.queue], 1, {}, {}, costs=costs), min_interval=0)
+    told = enqueue(local_http, [ROW, ROW]).json()
+    assert told["eta_seconds"] == pytest.approx(2.0)
+    assert local_http.get(f"/v1/predictions/{told['id']}").json()["eta_seconds"] == pytest.approx(2.0)
+    answer = enqueue(local_http)
+    problem = assert_problem(answer, 429, "backlog-full")
+    assert problem["retry_after_seconds"] == pytest.approx(1.0)
+    assert answer.headers["retry-after"] == "1"
 
 
 def test_every_answer_has_its_id_and_keeps_itself_to_itself(local_http):

@@ -15,6 +15,8 @@ from inferq_core.store.records import RETRY_PREFIX
 
 # Characters of a key: the id of the caller's own goes before it.
 MAX_KEY = MAX_STORED_KEY - 20
+# The same for OpenAPI.
+KEY_PATTERN = rf'^(?!"?{RETRY_PREFIX})("([ !#-\[\]-~]|\\["\\])+"|[!#-~]+)$'
 REQUEST_ID = re.compile(rb"[A-Za-z0-9._~:/+=-]{1,128}")
 # RFC 7240: preferences stand between commas, and what is unknown or malformed among them is passed over.
 _WAIT = re.compile(r"""\s*wait\s*=\s*(?:"(\d{1,9})"|(\d{1,9}))\s*(?:;.*)?""", re.IGNORECASE | re.ASCII | re.DOTALL)

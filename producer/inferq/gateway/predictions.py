@@ -16,7 +16,7 @@ from inferq.gateway.access import Caller
 from inferq.gateway.bodies import read_form
 from inferq.gateway.descriptions import PREFER, TEXT, WITH_BODY, body, header, responses
 from inferq.gateway.documents import Asked, answer
-from inferq.gateway.headers import idempotency_key_of, is_known, traceparent_of, wait_of
+from inferq.gateway.headers import KEY_PATTERN, MAX_KEY, idempotency_key_of, is_known, traceparent_of, wait_of
 from inferq.gateway.models import known
 from inferq.gateway.problems import Fault, Kind, Problem, pointer
 from inferq.gateway.schemas import (
@@ -47,7 +47,7 @@ _KEY = {
     "in": "header",
     "description": "The same key with the same model, version, method and inputs is the same prediction, however often "
     "it is sent.",
-    "schema": TEXT,
+    "schema": TEXT | {"maxLength": MAX_KEY, "pattern": KEY_PATTERN},
     "example": '"8e03978e-40d5-43dd-bc93-6894a57f9324"',
 }
 _TRACE = {"name": "traceparent", "in": "header", "description": "W3C Trace Context; kept.", "schema": TEXT}

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, PlainValidator, WithJsonSchema
+from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
 from inferq.options import MAX_KEY, is_text
@@ -14,6 +15,7 @@ EXAMPLE_ID = "01977d5c-6a3f-7c1e-9d0a-3f1f4c6b2a10"
 EXAMPLE_TIME = "2026-03-02T09:30:00.125000Z"
 # What INTEGER of a database holds.
 MAX_NUMBER = 2**31 - 1
+_TIME = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
 # Characters of an alias.
 MAX_ALIAS = 64
 
@@ -40,6 +42,13 @@ def _version(value: Any) -> int | str | None:
     if value is None or number or alias:
         return value  # type: ignore[no-any-return]
     raise PydanticCustomError("version", "a number from 1, or an alias")
+
+
+def _time(value: Any) -> Any:
+    """Pydantic takes numbers for times, too."""
+    if isinstance(value, str) and _TIME.fullmatch(value):
+        return value
+    raise PydanticCustomError("time", "a time with a zone, as RFC 3339 has it: 2026-03-02T09:30:00Z")
 
 
 # One error for it, where a union has one for each of its members.
@@ -209,11 +218,14 @@ class PredictionQuery(BaseModel):
     version: int | None = Field(
         default=None, ge=1, le=MAX_NUMBER, description="Only those that this version answered.", examples=[3]
     )
-    created_after: AwareDatetime | None = Field(
+    created_after: Annotated[AwareDatetime, BeforeValidator(_time)] | None = Field(
         default=None, description="Only those accepted then or later (RFC 3339 with a zone).", examples=[EXAMPLE_TIME]
     )
     cursor: str | None = Field(
-        default=None, description="`next_cursor` of the page before.", examples=["AZd9XGo_fB6dCj8fTGsqEA"]
+        default=None,
+        pattern=r"^[A-Za-z0-9_-]{21}[AQgw]$",
+        description="`next_cursor` of the page before.",
+        examples=["AZd9XGo_fB6dCj8fTGsqEA"],
     )
     limit: int = Field(default=50, ge=1, le=200, description="How many at the most.", examples=[50])
 
