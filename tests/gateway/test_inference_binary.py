@@ -12,6 +12,7 @@ from test_gateway_inference import assert_error, infer, matrix
 
 from inferq import Settings, State
 from inferq_core.ids import new_batch_id
+from inferq_core.states import ErrorCode
 from inferq_core.store.records import BatchLog, Outcome
 
 URL = "/v2/models/{}/infer"
@@ -158,6 +159,40 @@ def test_missing_numbers_are_nan(installation, http):
     assert stored["rows"] == [[None, "a"], [2.5, "b"]]
 
 
+@pytest.mark.parametrize(("newer", "status"), [(1, 200), (2, 503)])
+def test_outputs_are_of_one_version(installation, http, newer, status):
+    wanted = [{"name": "predict"}, {"name": "predict_proba"}]
+    answer = in_thread(lambda: infer(http, matrix([1, 2, 3, 4], [1, 4]), outputs=wanted))
+    until(lambda: len(installation.store.newest().jobs) == 2)
+    batch = new_batch_id()
+    ids = [job.id for job in installation.store.newest().jobs]
+    first, second = installation.store.claim(batch, ids, worker="test", lease=60).jobs
+    assert first.routing_hash == second.routing_hash
+    outcomes = [
+        Outcome(first.id, State.SUCCEEDED, "[7]", version=1),
+        Outcome(second.id, State.SUCCEEDED, "[[1.0]]", version=newer),
+    ]
+    installation.store.complete(batch, outcomes, BatchLog(2, 2, 0.0))
+    assert answer().status_code == status
+    assert ("retry-after" in answer().headers) is (status == 503)
+
+
+@pytest.mark.parametrize(
+    ("code", "status"),
+    [
+        (ErrorCode.MODEL_ERROR, 422),
+        (ErrorCode.TIME_LIMIT, 504),
+        (ErrorCode.WORKER_LOST, 500),
+    ],
+)
+def test_what_failed(installation, http, code, status):
+    answer = in_thread(lambda: infer(http, matrix([1, 2, 3, 4], [1, 4])))
+    until(lambda: installation.store.newest().jobs)
+    [job] = installation.store.newest().jobs
+    installation.finish(job, state=State.FAILED, outputs=None, error_code=code, error_message="so it was")
+    assert_error(answer(), status, f"{code}: so it was")
+
+
 DATA = np.array([1.0, 2.0, 3.0, 4.0]).tobytes()
 GOOD = {"inputs": [tensor([1, 4], DATA)]}
 
@@ -268,6 +303,16 @@ def test_tensors_that_are_not_there(quiet):
 def test_hostile_json(quiet, body, status):
     assert_error(quiet.post(URL.format("sums"), content=body, headers=JSON), status)
     assert_error(quiet.post(URL.format("sums"), content=body), status)
+
+
+def test_bodies_that_are_too_large(quiet):
+    assert_error(post(quiet, GOOD, DATA * 700), 413, "20000 bytes")
+
+    def chunks():
+        yield b"{"
+        yield b" " * 30_000
+
+    assert_error(quiet.post(URL.format("sums"), content=chunks(), headers={LENGTH: "2"}), 413)
 
 
 def test_types_of_bodies(quiet):

@@ -1,6 +1,8 @@
 """Triton's own HTTP clients, unchanged, against `inferq gateway` with a worker behind it."""
 
 import asyncio
+import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,6 +12,7 @@ from more_models import add_more_models
 from test_gateway_inference import assert_error
 from tritonclient.utils import InferenceServerException
 
+PAGE = (Path(__file__).parents[2] / "docs" / "oip.md").read_text()
 ROWS = np.array([[1.0, 2.0, 3.0, 4.0], [5.0, 6.0, 7.0, 8.0], [-1.0, 0.5, 1e6, -1e6]])
 CITIES = np.array([["Lima"], ["Bern"], ["Oslo"]], dtype=object)
 BINARY = pytest.mark.parametrize("binary", [True, False], ids=["binary", "json"])
@@ -151,3 +154,11 @@ def test_what_triton_has_and_inferq_has_not(client, live):
         client.infer("sums", [given("input", ROWS, "FP64", binary=True)], request_compression_algorithm="gzip")
     assert caught.value.status() == "415"
     assert_error(live.post("/v2/repository/index"), 404)
+
+
+def test_the_example_of_the_page(url, capsys):
+    """The page's model is `digits`; the tests have one of four numbers called `sums`."""
+    [code] = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
+    exec(code.replace("digits", "sums").replace("127.0.0.1:8000", url), {})
+    [told] = re.findall(r"[\d.]+", capsys.readouterr().out)
+    assert float(told) == pytest.approx(18)

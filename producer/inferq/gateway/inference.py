@@ -46,6 +46,7 @@ Name = Annotated[str, Path(description="Name of the model.", examples=["iris"])]
 Reference = Annotated[str, Path(description="Number or alias of the version.", examples=["3"])]
 # What is no fault of the gateway: the rows made the model fail.
 _OF_ROWS = (ErrorCode.MODEL_ERROR, ErrorCode.INVALID_INPUT)
+_LATE = (ErrorCode.TIME_LIMIT, ErrorCode.DEADLINE_EXCEEDED, ErrorCode.CANCELLED)
 _HEADER_LENGTH = {
     "name": HEADER,
     "in": "header",
@@ -253,7 +254,7 @@ def _tensor(method: str, result: StoredResult) -> dict[str, Any]:
     detail = f"{result.error_code}: {result.error_message}"
     if result.error_code in _OF_ROWS:
         raise Problem(Kind.INVALID_INPUT, detail)
-    raise Problem(Kind.NOT_IN_TIME if result.state is not State.FAILED else Kind.INTERNAL, detail)
+    raise Problem(Kind.NOT_IN_TIME if result.error_code in _LATE else Kind.INTERNAL, detail)
 
 
 def _version_of(results: Sequence[StoredResult]) -> str:
