@@ -63,7 +63,7 @@ def test_a_matrix(live, tensor):
 
 
 def test_a_tensor_for_each_column_and_the_outputs_that_are_wanted(live):
-    wanted = [{"name": "predict_proba"}, {"name": "predict", "parameters": {"binary_data": True}}]
+    wanted = [{"name": "predict_proba"}, {"name": "predict", "parameters": {"binary_data": False}}]
     told = infer(live, CITY, model="coasts", path="versions/1/infer", outputs=wanted).json()
     proba, predicted = told["outputs"]
     assert (proba["name"], proba["shape"], proba["datatype"]) == ("predict_proba", [2, 2], "FP64")
@@ -86,14 +86,14 @@ def test_rows_that_make_the_model_raise(live):
         ([matrix([1, 2, 3, 4], [4, 1])], "[rows, 4]"),
         ([matrix([1, 2, 3, 4], [-1, 4])], "shape"),
         ([matrix([1, 2, 3, 4], [])], "shape"),
-        ([matrix([[1, 2], [3, 4], 5], [1, 5])], "ragged"),
+        ([matrix([[1, 2, 3], 4], [1, 4])], "ragged"),
         ([matrix([1, 2, 3, "x"], [1, 4])], "elements of FP64, got str"),
         ([matrix([1, 2, 3, 4.5], [1, 4], "INT32")], "elements of INT32, got float"),
         ([matrix([1, 2, 3, 300], [1, 4], "INT8")], "INT8 (-128 to 127)"),
         ([matrix([1, 2, 3, None], [1, 4])], "column 3"),
         ([matrix(["a", "b", "c", "d"], [1, 4], "BYTES")], "got BYTES"),
         ([matrix([1, 2, 3, 4], [1, 4], "FP8")], "datatype"),
-        ([matrix([1, 2, 3, 4], [10**12, 10**12])], "elements"),
+        ([matrix([1, 2, 3, 4], [10**12, 4])], "elements"),
         ([matrix([], [0, 4])], "no rows"),
         ([matrix([1, 2, 3, 4], [1, 4])] * 2, "one tensor, got 2"),
         ([{"name": "input"}], "shape"),
@@ -113,8 +113,6 @@ def test_what_is_not_there(live):
     assert_error(live.get("/v2/models/nobody/ready"), 404)
     assert_error(live.get("/v2/nowhere"), 404)
     assert_error(live.delete("/v2"), 405)
-    binary = live.post("/v2/models/sums/infer", content=b"\0", headers={"content-type": "application/octet-stream"})
-    assert_error(binary, 415, "application/json")
     broken = live.post("/v2/models/sums/infer", content=b"{", headers={"content-type": "application/json"})
     assert_error(broken, 400)
 

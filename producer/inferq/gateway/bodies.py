@@ -22,7 +22,11 @@ Form = TypeVar("Form", bound=BaseModel)
 
 async def read_form(request: Request, form: type[Form], max_bytes: int) -> Form:
     """The body as `form`. Raises Problem: 400, 408, 413, 415 or 422."""
-    document = await read_json(request, max_bytes)
+    return parsed(form, await read_json(request, max_bytes))
+
+
+def parsed(form: type[Form], document: Any) -> Form:
+    """The document as `form`. Raises Problem: 422."""
     try:
         return form.model_validate(document)
     except ValidationError as error:
@@ -31,8 +35,12 @@ async def read_form(request: Request, form: type[Form], max_bytes: int) -> Form:
 
 async def read_json(request: Request, max_bytes: int) -> Any:
     """The body, decoded. Raises Problem: 400, 408, 413 or 415."""
-    _require_json(request)
-    body = await read_bytes(request, max_bytes)
+    require_type(request, JSON)
+    return decoded(await read_bytes(request, max_bytes))
+
+
+def decoded(body: bytes) -> Any:
+    """What the JSON says. Raises Problem: 400."""
     try:
         return orjson.loads(body)
     except orjson.JSONDecodeError as error:
@@ -66,11 +74,12 @@ def _too_large(max_bytes: int) -> Problem:
     )
 
 
-def _require_json(request: Request) -> None:
+def require_type(request: Request, *names: str) -> None:
+    """Raises Problem unless the body is of one of these types, UTF-8 and not compressed."""
     given = request.headers.get("content-type", "")
     name, *parameters = (part.strip().lower() for part in given.split(";"))
-    if name != JSON or any(part.startswith("charset=") and part != "charset=utf-8" for part in parameters):
-        raise _unsupported("Content-Type", JSON, given)
+    if name not in names or any(part.startswith("charset=") and part != "charset=utf-8" for part in parameters):
+        raise _unsupported("Content-Type", " or ".join(name for name in names if name), given)
     encoding = request.headers.get("content-encoding", "identity")
     if encoding.strip().lower() != "identity":
         raise _unsupported("Content-Encoding", "identity", encoding)

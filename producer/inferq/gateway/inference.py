@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Sequence
 from importlib import metadata
 from typing import Annotated, Any
+from uuid import uuid4
 
 from fastapi import APIRouter, Path
 from starlette.requests import Request
@@ -13,11 +14,13 @@ from starlette.responses import Response
 
 from inferq.aio import AsyncJob
 from inferq.gateway.access import Caller
-from inferq.gateway.bodies import read_form
-from inferq.gateway.descriptions import WITH_BODY, body, inference_responses
+from inferq.gateway.binary_tensors import EXTENSION
+from inferq.gateway.descriptions import WITH_BODY, body, header, inference_responses
 from inferq.gateway.documents import answer
 from inferq.gateway.headers import traceparent_of
+from inferq.gateway.inference_bodies import BINARY, HEADER, inference_answer, read_inference
 from inferq.gateway.inference_schemas import (
+    InferOutput,
     InferRequest,
     InferResponse,
     Live,
@@ -27,13 +30,13 @@ from inferq.gateway.inference_schemas import (
     ServerMetadata,
 )
 from inferq.gateway.models import find_version, known
-from inferq.gateway.problems import Fault, Kind, Problem, pointer
+from inferq.gateway.problems import Fault, Kind, Problem, pointer, unavailable
 from inferq.gateway.services import Services, services_of
-from inferq.gateway.tensors import Tensor, inputs_of, outputs_of, rows_of, tensor_of
+from inferq.gateway.tensors import Rows, inputs_of, outputs_of, rows_of, tensor_of
 from inferq.options import OneOptions
 from inferq_core.errors import InferqError
 from inferq_core.signature import Signature
-from inferq_core.states import ErrorCode, State
+from inferq_core.states import ErrorCode, Priority, State
 from inferq_core.store.contract import Store
 from inferq_core.store.records import KeyScope, StoredResult
 
@@ -43,12 +46,21 @@ Name = Annotated[str, Path(description="Name of the model.", examples=["iris"])]
 Reference = Annotated[str, Path(description="Number or alias of the version.", examples=["3"])]
 # What is no fault of the gateway: the rows made the model fail.
 _OF_ROWS = (ErrorCode.MODEL_ERROR, ErrorCode.INVALID_INPUT)
+_LATE = (ErrorCode.TIME_LIMIT, ErrorCode.DEADLINE_EXCEEDED, ErrorCode.CANCELLED)
+_HEADER_LENGTH = {
+    "name": HEADER,
+    "in": "header",
+    "description": "Bytes of the JSON, where tensors follow it as bytes (binary tensor data extension).",
+    "schema": {"type": "integer", "minimum": 1},
+    "example": 187,
+}
+_BYTES = {BINARY: {"schema": {"type": "string", "contentMediaType": BINARY}}}
 
 
 @router.get("", summary="What this server is", responses=inference_responses({200: {"model": ServerMetadata}}))
 async def server() -> Response:
     """Needs no key."""
-    return answer({"name": "inferq", "version": metadata.version("inferq"), "extensions": []})
+    return answer({"name": "inferq", "version": metadata.version("inferq"), "extensions": [EXTENSION]})
 
 
 @router.get("/health/live", summary="Is it alive", responses=inference_responses({200: {"model": Live}}))
@@ -69,7 +81,16 @@ async def ready(request: Request) -> Response:
 _MODEL = (Kind.UNKNOWN_MODEL, Kind.INVALID_INPUT)
 _VERSION = (Kind.UNKNOWN_MODEL, Kind.UNKNOWN_VERSION, Kind.INVALID_INPUT)
 _INFER = (*WITH_BODY, Kind.UNKNOWN_MODEL, Kind.UNKNOWN_VERSION, Kind.FORBIDDEN, Kind.BACKLOG_FULL, Kind.NOT_IN_TIME)
-_INFERRED: dict[int | str, dict[str, Any]] = {200: {"model": InferResponse}}
+_INFERRED: dict[int | str, dict[str, Any]] = {
+    200: {
+        "model": InferResponse,
+        "content": _BYTES,
+        "headers": {HEADER: header("Bytes of the JSON, where tensors follow it as bytes.", "187")},
+    }
+}
+_BODY = body(InferRequest)
+_BODY["requestBody"]["content"] |= _BYTES
+_BODY["parameters"] = [_HEADER_LENGTH]
 
 
 @router.get(
@@ -114,7 +135,7 @@ async def version_ready(request: Request, model: Name, version: Reference) -> Re
     "/models/{model}/infer",
     summary="Infer",
     responses=inference_responses(_INFERRED, *_INFER),
-    openapi_extra=body(InferRequest),
+    openapi_extra=_BODY,
 )
 async def infer(request: Request, model: Name) -> Response:
     """Enqueues the rows and waits for the answer, INFERQ_MAX_WAIT seconds at the most."""
@@ -125,7 +146,7 @@ async def infer(request: Request, model: Name) -> Response:
     "/models/{model}/versions/{version}/infer",
     summary="Infer with a version",
     responses=inference_responses(_INFERRED, *_INFER),
-    openapi_extra=body(InferRequest),
+    openapi_extra=_BODY,
 )
 async def infer_with_version(request: Request, model: Name, version: Reference) -> Response:
     """Like infer."""
@@ -167,43 +188,41 @@ async def _ready(request: Request, model: str, version: str | None) -> Response:
 async def _infer(request: Request, model: str, version: str | None) -> Response:
     services = services_of(request)
     caller, record = await _look(request, model, version, KeyScope.SUBMIT)
-    asked = await read_form(request, InferRequest, services.settings.max_body_bytes)
-    tensors = [Tensor(each.name, each.datatype, each.shape, each.data) for each in asked.inputs]
+    asked, tensors = await read_inference(request, services.settings.max_body_bytes)
     signature = Signature.from_json(record.signature)
-    methods = _methods(signature, asked)
-    rows = rows_of(signature, tensors)
+    wanted = _wanted(signature, asked)
+    # Millions of elements take a while, and others shall not wait for them.
+    rows = await asyncio.to_thread(rows_of, signature, tensors)
     wait = services.settings.max_wait
     options: OneOptions = {
         "version": version,
+        "priority": Priority.INTERACTIVE,
         "deadline": wait,
         "owner": caller.key_id,
         "traceparent": traceparent_of(request),
     }
+    methods = [each.name for each in wanted]
     jobs = await _enqueue(services, model, rows, methods, options)
     results = await asyncio.gather(*(services.waits.result(job.id, wait) for job in jobs))
     ended = [result for result in results if result is not None]
     if len(ended) < len(jobs):
         await services.client.cancel_many([job.id for job in jobs])
         raise _too_late(services)
-    outputs = [tensor_of(method, _outputs_of(result)) for method, result in zip(methods, ended, strict=True)]
-    return answer(
-        {
-            "model_name": model,
-            "model_version": str(ended[0].version),
-            "id": asked.id or jobs[0].id,
-            "outputs": outputs,
-        }
-    )
+    outputs = [_tensor(method, result) for method, result in zip(methods, ended, strict=True)]
+    document = {"model_name": model, "model_version": _version_of(ended), "id": asked.id or jobs[0].id}
+    by_default = asked.parameters is not None and asked.parameters.binary_data_output is True
+    return inference_answer(document, outputs, [_is_binary(each, by_default=by_default) for each in wanted])
 
 
 async def _enqueue(
-    services: Services, model: str, rows: list[Any], methods: Sequence[str], options: OneOptions
+    services: Services, model: str, rows: Rows, methods: Sequence[str], options: OneOptions
 ) -> list[AsyncJob]:
-    """A job for each method, or none."""
+    """A job for each method, all for the same variant of a rollout; or none."""
+    together = None if len(methods) == 1 else str(uuid4())
     jobs: list[AsyncJob] = []
     try:
         for method in methods:
-            one: OneOptions = {**options, "method": method}
+            one: OneOptions = {**options, "routing_key": together, "method": method}
             jobs.append(await services.client.submit(model, rows, **one))
     except InferqError:
         await services.client.cancel_many(jobs)
@@ -211,27 +230,39 @@ async def _enqueue(
     return jobs
 
 
-def _methods(signature: Signature, asked: InferRequest) -> list[str]:
-    """Raises Problem for an output that the model has not."""
-    wanted = [each.name for each in asked.outputs or ()] or ["predict"]
+def _wanted(signature: Signature, asked: InferRequest) -> list[InferOutput]:
+    """The outputs, each once. Raises Problem for one that the model has not."""
     offered = [method.value for method in signature.methods]
-    for place, name in enumerate(wanted):
-        if name not in offered:
+    wanted = asked.outputs or [InferOutput(name="predict" if "predict" in offered else offered[0])]
+    for place, each in enumerate(wanted):
+        if each.name not in offered:
             expected = f"one of {', '.join(offered)}"
-            detail = f"output: expected {expected}, got {name[:60]!r}"
+            detail = f"output: expected {expected}, got {each.name[:60]!r}"
             raise Problem(Kind.INVALID_INPUT, detail, [Fault(detail, pointer=pointer("outputs", place, "name"))])
-    return list(dict.fromkeys(wanted))
+    return list({each.name: each for each in wanted}.values())
 
 
-def _outputs_of(result: StoredResult) -> list[Any]:
-    """Raises Problem for a prediction that ended without."""
+def _is_binary(wanted: InferOutput, *, by_default: bool) -> bool:
+    said = None if wanted.parameters is None else wanted.parameters.binary_data
+    return by_default if said is None else said
+
+
+def _tensor(method: str, result: StoredResult) -> dict[str, Any]:
+    """Raises Problem for a prediction that ended without outputs."""
     if result.state is State.SUCCEEDED:
-        outputs: list[Any] = result.outputs
-        return outputs
+        return tensor_of(method, result.outputs) | {"parameters": {"prediction_id": result.id}}
     detail = f"{result.error_code}: {result.error_message}"
     if result.error_code in _OF_ROWS:
         raise Problem(Kind.INVALID_INPUT, detail)
-    raise Problem(Kind.NOT_IN_TIME if result.state is not State.FAILED else Kind.INTERNAL, detail)
+    raise Problem(Kind.NOT_IN_TIME if result.error_code in _LATE else Kind.INTERNAL, detail)
+
+
+def _version_of(results: Sequence[StoredResult]) -> str:
+    """Raises Problem when another version became the champion between one output and the next."""
+    versions = {result.version for result in results}
+    if len(versions) > 1:
+        raise unavailable("another version took over between the outputs: ask again")
+    return str(versions.pop())
 
 
 def _too_late(services: Services) -> Problem:

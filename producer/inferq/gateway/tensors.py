@@ -1,4 +1,4 @@
-"""Tensors of the Open Inference Protocol, to rows and from outputs (JSON representation).
+"""Tensors of the Open Inference Protocol, to rows and from outputs.
 
 https://github.com/kserve/open-inference-protocol/blob/main/specification/protocol/inference_rest.md
 A model of numbers by position, or of texts, takes one tensor; one of columns takes a tensor for each column.
@@ -11,10 +11,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import orjson
+from numpy.typing import NDArray
 
+from inferq.gateway.binary_tensors import DTYPES, decoded
 from inferq_core.columns import Column, Layout, Takes
 from inferq_core.errors import InvalidInput
+from inferq_core.rows import INT64_MAX
 from inferq_core.signature import Signature
 from inferq_core.states import Method
 
@@ -26,20 +30,27 @@ _INTEGERS = {
     **{f"UINT{bits}": (0, 2**bits - 1) for bits in (8, 16, 32, 64)},
 }
 _FLOATS = ("FP16", "FP32", "FP64")
-DATATYPES = ("BOOL", *_INTEGERS, *_FLOATS, "BYTES")
+# The least and the greatest number of a datatype. Every number of JSON is one of FP64.
+_BOUNDS = {
+    **_INTEGERS,
+    **{name: (float(np.finfo(DTYPES[name]).min), float(np.finfo(DTYPES[name]).max)) for name in ("FP16", "FP32")},
+}
 _NUMBERS = (*_FLOATS, *_INTEGERS, "BOOL")
 # The tensors' datatypes that fill a column, and the one that its metadata names.
 _BY_DTYPE = {"float32": "FP32", "int64": "INT64", "bool": "BOOL"}
 
+# What a model's signature checks.
+Rows = list[Any] | NDArray[Any]
+
 
 @dataclass(frozen=True, slots=True)
 class Tensor:
-    """A tensor on its way in. `data`: flat in row-major order, or nested as `shape` says."""
+    """A tensor on its way in. `data`: flat in row-major order, or nested as `shape` says; or its bytes."""
 
     name: str
     datatype: str
     shape: Sequence[int]
-    data: Sequence[Any]
+    data: Sequence[Any] | memoryview
 
 
 def inputs_of(signature: Signature) -> list[dict[str, Any]]:
@@ -60,18 +71,16 @@ def outputs_of(signature: Signature) -> list[dict[str, Any]]:
     return [_output(signature, method) for method in signature.methods]
 
 
-def rows_of(signature: Signature, tensors: Sequence[Tensor]) -> list[Any]:
+def rows_of(signature: Signature, tensors: Sequence[Tensor]) -> Rows:
     """The rows of a request. Raises InvalidInput that names the tensor, what it takes and what came."""
     if signature.layout in (Layout.MATRIX, Layout.TEXTS):
         if len(tensors) != 1:
             raise InvalidInput(f"expected one tensor, got {len(tensors)}")
         [tensor] = tensors
-        flat = _flat(tensor)
         if signature.layout is Layout.TEXTS:
-            _require(tensor, ("BYTES",))
-            return flat[: _length(tensor)]
+            return _column(tensor, ("BYTES",))
         _require(tensor, _NUMBERS)
-        return _matrix(tensor, flat, len(signature.columns))
+        return _matrix(tensor, len(signature.columns))
     return _from_columns(signature, tensors)
 
 
@@ -86,13 +95,18 @@ def tensor_of(name: str, outputs: Sequence[Any]) -> dict[str, Any]:
         datatype = "BYTES"
     elif kinds == {bool}:
         datatype = "BOOL"
+    elif kinds == {int}:
+        datatype = "INT64" if max(flat) <= INT64_MAX else "UINT64"
     else:
-        datatype = "INT64" if kinds == {int} else "FP64"
+        datatype = "FP64"
     return {"name": name, "datatype": datatype, "shape": shape, "data": flat}
 
 
-def _from_columns(signature: Signature, tensors: Sequence[Tensor]) -> list[Any]:
+def _from_columns(signature: Signature, tensors: Sequence[Tensor]) -> Rows:
     names = _names(signature)
+    if len(tensors) == 1 and tensors[0].name not in names and _are_numbers(signature):
+        _require(tensors[0], _NUMBERS)
+        return _matrix(tensors[0], len(names))
     given = {tensor.name: tensor for tensor in tensors}
     missing = [name for name in names if name not in given]
     if missing or len(tensors) != len(names):
@@ -101,49 +115,61 @@ def _from_columns(signature: Signature, tensors: Sequence[Tensor]) -> list[Any]:
         raise InvalidInput(f"expected the tensors {expected}, each once, got {got or 'none'}")
     columns = []
     for name, column in zip(names, signature.columns, strict=True):
-        tensor = given[name]
-        _require(tensor, ("BYTES",) if column.takes is Takes.STRING else _NUMBERS)
-        columns.append(_flat(tensor)[: _length(tensor)])
+        columns.append(_column(given[name], ("BYTES",) if column.takes is Takes.STRING else _NUMBERS))
     lengths = {len(column) for column in columns}
     if len(lengths) > 1:
         raise InvalidInput(f"expected tensors of one length, got lengths {sorted(lengths)}")
     return [list(row) for row in zip(*columns, strict=True)]
 
 
-def _matrix(tensor: Tensor, flat: list[Any], width: int) -> list[Any]:
+def _are_numbers(signature: Signature) -> bool:
+    return all(column.takes is not Takes.STRING for column in signature.columns)
+
+
+def _matrix(tensor: Tensor, width: int) -> Rows:
     shape = list(tensor.shape)
-    if shape == [width]:  # one row
-        return [flat]
-    if len(shape) != 2 or shape[1] != width:  # noqa: PLR2004 - a matrix
-        raise InvalidInput(f"tensor {tensor.name!r}: expected shape [rows, {width}], got {shape}")
+    one_row = shape == [width]
+    if not one_row and (len(shape) != 2 or shape[1] != width):  # noqa: PLR2004 - a matrix
+        raise InvalidInput(f"{_named(tensor)}: expected shape [rows, {width}], got {shape}")
+    flat = _flat(tensor)
+    if isinstance(flat, np.ndarray):
+        return flat.reshape(-1, width)
     return [flat[start : start + width] for start in range(0, len(flat), width)]
 
 
-def _length(tensor: Tensor) -> int:
-    """Rows of a tensor that is one column."""
+def _column(tensor: Tensor, datatypes: Sequence[str]) -> list[Any]:
+    """The elements of a tensor that is one column."""
+    _require(tensor, datatypes)
     shape = list(tensor.shape)
-    if len(shape) == 1 or (len(shape) == 2 and shape[1] == 1):  # noqa: PLR2004 - a column as a matrix
-        return shape[0]
-    raise InvalidInput(f"tensor {tensor.name!r}: expected shape [rows] or [rows, 1], got {shape}")
+    if len(shape) != 1 and not (len(shape) == 2 and shape[1] == 1):  # noqa: PLR2004 - a column as a matrix
+        raise InvalidInput(f"{_named(tensor)}: expected shape [rows] or [rows, 1], got {shape}")
+    flat = _flat(tensor)
+    return flat.tolist() if isinstance(flat, np.ndarray) else flat
 
 
 def _require(tensor: Tensor, datatypes: Sequence[str]) -> None:
     if tensor.datatype not in datatypes:
-        raise InvalidInput(f"tensor {tensor.name!r}: expected one of {', '.join(datatypes)}, got {tensor.datatype}")
+        raise InvalidInput(f"{_named(tensor)}: expected one of {', '.join(datatypes)}, got {tensor.datatype}")
 
 
-def _flat(tensor: Tensor) -> list[Any]:
+def _named(tensor: Tensor) -> str:
+    return f"tensor {tensor.name[:60]!r}"
+
+
+def _flat(tensor: Tensor) -> NDArray[Any] | list[Any]:
     """The elements in row-major order, as many as the shape says and of the datatype."""
+    if isinstance(tensor.data, memoryview):
+        return decoded(tensor.name, tensor.datatype, math.prod(tensor.shape), tensor.data)
     flat: list[Any] = list(tensor.data)
     for _ in tensor.shape[1:]:
         if not any(isinstance(item, list) for item in flat):
             break
         if not all(isinstance(item, list) for item in flat):
-            raise InvalidInput(f"tensor {tensor.name!r}: expected data of shape {list(tensor.shape)}, got a ragged one")
+            raise InvalidInput(f"{_named(tensor)}: expected data of shape {list(tensor.shape)}, got a ragged one")
         flat = [element for item in flat for element in item]
     if len(flat) != math.prod(tensor.shape):
         raise InvalidInput(
-            f"tensor {tensor.name!r}: expected {math.prod(tensor.shape)} elements (shape {list(tensor.shape)}), "
+            f"{_named(tensor)}: expected {math.prod(tensor.shape)} elements (shape {list(tensor.shape)}), "
             f"got {len(flat)}"
         )
     _check_elements(tensor, flat)
@@ -153,7 +179,7 @@ def _flat(tensor: Tensor) -> list[Any]:
 def _check_elements(tensor: Tensor, flat: list[Any]) -> None:
     wanted: set[type]
     if tensor.datatype == "BYTES":
-        wanted = {str}
+        wanted = {str, type(None)}
     elif tensor.datatype == "BOOL":
         wanted = {bool}
     elif tensor.datatype in _INTEGERS:
@@ -163,12 +189,13 @@ def _check_elements(tensor: Tensor, flat: list[Any]) -> None:
     found = set(map(type, flat)) - wanted
     if found:
         got = ", ".join(sorted(kind.__name__ for kind in found))
-        raise InvalidInput(f"tensor {tensor.name!r}: expected elements of {tensor.datatype}, got {got}")
-    if tensor.datatype in _INTEGERS and flat:
-        least, most = _INTEGERS[tensor.datatype]
-        if min(flat) < least or max(flat) > most:
-            got = f"{min(flat)} to {max(flat)}"
-            raise InvalidInput(f"tensor {tensor.name!r}: expected {tensor.datatype} ({least} to {most}), got {got}")
+        raise InvalidInput(f"{_named(tensor)}: expected elements of {tensor.datatype}, got {got}")
+    given = [element for element in flat if element is not None]
+    if tensor.datatype in _BOUNDS and given:
+        least, most = _BOUNDS[tensor.datatype]
+        if min(given) < least or max(given) > most:
+            got = f"{min(given)} to {max(given)}"
+            raise InvalidInput(f"{_named(tensor)}: expected {tensor.datatype} ({least} to {most}), got {got}")
 
 
 def _names(signature: Signature) -> list[str]:
