@@ -9,8 +9,15 @@ from importlib import metadata
 from locked import IMAGE_LOCK, LOCK, ROOT, pins
 
 PAGE = ROOT / "docs" / "licences.md"
-# By hand: the first three are not everywhere installed, and skops names its licence in the file of it alone.
-BY_HAND = {"async-timeout": "Apache-2.0", "colorama": "BSD-3-Clause", "tzdata": "Apache-2.0", "skops": "MIT"}
+# By hand: skops names its licence in the file of it alone, and the others are not everywhere installed.
+BY_HAND = {
+    "async-timeout": "Apache-2.0",
+    "cffi": "MIT-0",
+    "colorama": "BSD-3-Clause",
+    "pycparser": "BSD-3-Clause",
+    "skops": "MIT",
+    "tzdata": "Apache-2.0",
+}
 # A text longer than this in the field is the licence itself, not its name.
 LONGEST_NAME = 30
 
