@@ -121,8 +121,7 @@ class System:
         """The prediction processes of a worker, once they are all there."""
 
         def children():
-            every = psutil.Process(worker.pid).children()
-            found = [child for child in every if child.status() != psutil.STATUS_ZOMBIE]
+            found = [child for child in psutil.Process(worker.pid).children() if _lives(child)]
             return found if len(found) >= self.settings.concurrency else []
 
         return wait_for(children, timeout=60, what="pool processes")
@@ -157,6 +156,13 @@ class System:
                 process.wait(10)
         self.client.close()
         self.store.close()
+
+
+def _lives(process):
+    try:
+        return process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:  # it went between the list and the question
+        return False
 
 
 def freeze(system, processes):
