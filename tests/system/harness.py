@@ -121,7 +121,7 @@ class System:
         """The prediction processes of a worker, once they are all there."""
 
         def children():
-            found = [child for child in psutil.Process(worker.pid).children() if _lives(child)]
+            found = [child for child in psutil.Process(worker.pid).children() if lives(child)]
             return found if len(found) >= self.settings.concurrency else []
 
         return wait_for(children, timeout=60, what="pool processes")
@@ -158,7 +158,7 @@ class System:
         self.store.close()
 
 
-def _lives(process):
+def lives(process):
     try:
         return process.status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:  # it went between the list and the question

@@ -6,7 +6,7 @@ import numpy as np
 import psutil
 import pytest
 from checks import finish, register_model, rows_for
-from harness import running, wait_for
+from harness import lives, running, wait_for
 from misbehaving import Slow
 
 BATCH_ROWS = 4
@@ -22,7 +22,7 @@ def scaling_system(request, tmp_path, redis_binary):
 
 
 def processes(worker):
-    return sum(child.status() != psutil.STATUS_ZOMBIE for child in psutil.Process(worker.pid).children())
+    return sum(map(lives, psutil.Process(worker.pid).children()))
 
 
 def test_a_burst_is_followed_to_the_maximum_and_back(scaling_system):
