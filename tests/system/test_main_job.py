@@ -12,7 +12,7 @@ import psutil
 import pytest
 from checks import assert_each_succeeded_once, finish, register_model, rows_for
 from harness import freeze, wait_for
-from misbehaving import POISON, Killer, Raiser, Slow, Stuck
+from misbehaving import POISON, Killer, Raiser, Slow, SlowRows, Stuck
 
 from inferq import JobFailed, State
 from inferq_core.ids import new_job_id
@@ -41,11 +41,11 @@ def test_one_job_of_many_rows_is_predicted_in_slices(system):
 
 
 def test_a_worker_killed_twice_loses_nothing(any_system):
-    register_model(any_system, "sum", Slow(0.05))
+    register_model(any_system, "sum", SlowRows(0.0025))
     any_system.start_keeper()
     rows = rows_for(5000)
     jobs = any_system.client.submit_many("sum", rows)
-    for share in (0.2, 0.5):
+    for share in (0.1, 0.3):
         worker = any_system.start_worker()
         wait_for(lambda share=share: done(any_system, jobs) > share * len(jobs), timeout=60, what="some results")
         any_system.kill(worker)
