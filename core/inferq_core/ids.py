@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import hashlib
-import re
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NewType, Self
+from typing import Self
 from uuid import UUID
 
 import uuid_utils
 
-JobId = NewType("JobId", str)
-BatchId = NewType("BatchId", str)
+from inferq_core.spelling import BatchId, JobId, parse_job_id, parse_job_ids
 
-
-_CANONICAL = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
+__all__ = [
+    "MAX_NUMBERED",
+    "BatchId",
+    "JobId",
+    "NumberedIds",
+    "lowest_id",
+    "new_batch_id",
+    "new_job_id",
+    "parse_job_id",
+    "parse_job_ids",
+    "routing_hash",
+]
 
 
 def new_job_id() -> JobId:
@@ -58,26 +65,6 @@ class NumberedIds:
         )
         text = f"{value:032x}"
         return JobId(f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}")
-
-
-def parse_job_id(text: str) -> JobId | None:
-    """The canonical form of `text`, or None when it is no UUID at all."""
-    if isinstance(text, str) and _CANONICAL.fullmatch(text):
-        return JobId(text)  # a tenth of the price
-    try:
-        return JobId(str(UUID(text)))
-    except (ValueError, AttributeError, TypeError):
-        return None
-
-
-def parse_job_ids(texts: Sequence[str]) -> list[JobId]:
-    """The canonical forms of those of `texts` that are UUIDs, in order. Raises TypeError when they are no sequence."""
-    try:
-        if all(map(_CANONICAL.fullmatch, texts)):
-            return [*map(JobId, texts)]
-    except TypeError:  # one of them is no text, or all are not
-        pass
-    return [job_id for job_id in map(parse_job_id, texts) if job_id is not None]
 
 
 def lowest_id(at: float) -> JobId:

@@ -7,7 +7,6 @@ needs is in one header, `inferq`.
 
 from __future__ import annotations
 
-import re
 import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
@@ -19,6 +18,7 @@ import orjson
 from inferq_core.errors import MessageRejected
 from inferq_core.ids import JobId, new_batch_id, parse_job_ids
 from inferq_core.settings import DAY, QUEUE_NAME, Settings
+from inferq_core.spelling import TRACEPARENT
 from inferq_core.states import Priority
 from inferq_core.store.records import ModelRecord, PendingRef
 
@@ -37,8 +37,6 @@ _MAX_COUNT = 2**31 - 1
 _AHEAD = DAY
 # Characters of a model's name, as at registration.
 _MAX_NAME = 100
-# https://www.w3.org/TR/trace-context/#traceparent-header; one that is malformed has to be ignored.
-TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}", re.ASCII)
 # Bytes of a body: six times what so many ids need. Whatever is longer does not come from here.
 MAX_BODY_BYTES = 65_536
 

@@ -7,7 +7,9 @@ with Client() as client:
     print(job.result(timeout=10).outputs)
 """
 
-from inferq.client import Client
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from inferq.job import Job, Result, Timings
 from inferq_core.errors import (
     BacklogFull,
@@ -26,8 +28,11 @@ from inferq_core.errors import (
     UnknownVersion,
     WaitTimeout,
 )
-from inferq_core.settings import Settings, load_settings
 from inferq_core.states import ErrorCode, Method, Priority, State
+
+if TYPE_CHECKING:
+    from inferq.client import Client
+    from inferq_core.settings import Settings, load_settings
 
 __all__ = [
     "BacklogFull",
@@ -56,3 +61,14 @@ __all__ = [
     "WaitTimeout",
     "load_settings",
 ]
+
+# Loaded when they are asked for: they bring SQLAlchemy, Redis and more, which an application that speaks HTTP
+# (`inferq.http`) does without.
+_LATER = {"Client": "inferq.client", "Settings": "inferq_core.settings", "load_settings": "inferq_core.settings"}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LATER:
+        raise AttributeError(f"module 'inferq' has no attribute {name!r}")
+    found = globals()[name] = getattr(import_module(_LATER[name]), name)
+    return found

@@ -22,9 +22,9 @@ from types import TracebackType
 from typing import Any, Concatenate, ParamSpec, Self, TypeVar, Unpack
 
 from inferq.bulk import CHUNK_SECONDS
-from inferq.client import GROUP_JOBS, Client, Request, some_unfinished
+from inferq.client import GROUP_JOBS, Client, Request
 from inferq.gathering import Gathering
-from inferq.job import AsyncJob, Handle, Result, id_of, result_of
+from inferq.job import AsyncJob, Handle, Result, id_of, result_of, some_unfinished
 from inferq.options import ManyOptions, OneOptions, check_options
 from inferq.waiting import POLL_WINDOW
 from inferq.watching import Ending, Watch

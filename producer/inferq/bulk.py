@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from inferq_core.errors import InvalidInput
 from inferq_core.store.records import NewJob
 
 # One transaction's worth: large enough to make its cost small, small enough that workers start early.
@@ -20,28 +19,6 @@ CHUNK_BYTES = 4 * 1024 * 1024
 CHUNK_SECONDS = 0.1
 # Cells of items that are held, and checked together, at the most; one item of more is held alone.
 BLOCK_CELLS = 200_000
-
-
-def items_of(items: Any, *, named: bool) -> Iterable[Any]:
-    """What `items` holds, one job each: the rows of a DataFrame or matrix, the elements of anything else iterable.
-
-    A DataFrame's rows come as dicts when the model's columns are `named`, else by position.
-    """
-    if isinstance(items, str | bytes | Mapping):
-        raise InvalidInput(f"give many items, one job each: this is one {type(items).__name__}. submit() takes one job")
-    if hasattr(items, "itertuples") and hasattr(items, "columns"):
-        return _rows_of_frame(items, named=named)
-    if not hasattr(items, "__iter__"):
-        raise InvalidInput(f"give an iterable of items, one job each, not {type(items).__name__}")
-    return items  # type: ignore[no-any-return]
-
-
-def _rows_of_frame(frame: Any, *, named: bool) -> Iterator[Any]:
-    # pandas has several missing values and one test for all of them; None stands for each.
-    values = frame.astype(object).where(frame.notna(), None)
-    names = list(frame.columns)
-    for row in values.itertuples(index=False, name=None):
-        yield dict(zip(names, row, strict=True)) if named else list(row)
 
 
 def blocks(items: Iterable[Any]) -> Iterator[Sequence[Any] | NDArray[Any]]:

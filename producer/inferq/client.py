@@ -8,16 +8,17 @@ from types import TracebackType
 from typing import Any, Self, TypeAlias, Unpack
 
 from inferq.admission import Admission
-from inferq.bulk import blocks, chunks, items_of
+from inferq.bulk import blocks, chunks
 from inferq.catalog import Catalog, Target
 from inferq.commit import GroupCommit
 from inferq.intake import Doorbell, Intake
-from inferq.job import Handle, Job, Result, id_of, result_of
+from inferq.items import items_of
+from inferq.job import Handle, Job, Result, id_of, result_of, some_unfinished, still_unfinished
 from inferq.options import ManyOptions, SubmitOptions, check_options, payload_digest
 from inferq.retrying import Retrier
 from inferq.waiting import POLL_WINDOW, Waiter
 from inferq_core.broker import Publisher
-from inferq_core.errors import InvalidInput, SettingsError, WaitTimeout
+from inferq_core.errors import InvalidInput, SettingsError
 from inferq_core.ids import JobId, new_job_id, routing_hash
 from inferq_core.notify import Notifier
 from inferq_core.policy.admission import Request as Wanted
@@ -248,9 +249,7 @@ class Client:
     def _ended(self, job_id: JobId, stored: StoredResult | None, waited: float | None) -> Result:
         """The result. Raises WaitTimeout when there is none."""
         if stored is None:
-            state = self._store.state(job_id)
-            after = f" after {waited:g} s" if waited else ""
-            raise WaitTimeout(f"job {job_id} is still {state}{after}; it goes on, ask again later")
+            raise still_unfinished(job_id, self._store.state(job_id), waited)
         return result_of(stored)
 
     def _known(self, jobs: Iterable[Handle | str]) -> list[JobId]:
@@ -361,7 +360,3 @@ class Client:
 def _many(options: ManyOptions) -> SubmitOptions:
     given: ManyOptions = {"priority": Priority.BULK, **options}
     return check_options(**given)
-
-
-def some_unfinished(left: int, total: int, timeout: float | None) -> WaitTimeout:
-    return WaitTimeout(f"{left} of {total} jobs have not ended after {timeout or 0:g} s; they go on")

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
-from inferq_core.errors import JobFailed, UnknownJob
-from inferq_core.ids import BatchId, JobId, parse_job_id
+from inferq_core.errors import JobFailed, UnknownJob, WaitTimeout
+from inferq_core.spelling import BatchId, JobId, parse_job_id
 from inferq_core.states import ErrorCode, State
-from inferq_core.store.records import StoredResult
 
 if TYPE_CHECKING:
-    from inferq.aio import AsyncClient
-    from inferq.client import Client
+    from inferq_core.store.records import StoredResult
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,12 +65,36 @@ class Handle:
         return f"{type(self).__name__}({self.id!r})"
 
 
+class Asked(Protocol):
+    """Whom a job asks: a client of either kind."""
+
+    def state(self, job_id: str, /) -> State: ...
+
+    def result(self, job_id: str, /, timeout: float | None) -> Result: ...
+
+    def eta(self, job_id: str, /) -> float | None: ...
+
+    def cancel(self, job_id: str, /) -> bool: ...
+
+
+class AsyncAsked(Protocol):
+    """The same to be awaited."""
+
+    async def state(self, job_id: str, /) -> State: ...
+
+    async def result(self, job_id: str, /, timeout: float | None) -> Result: ...  # noqa: ASYNC109  # as in Client
+
+    async def eta(self, job_id: str, /) -> float | None: ...
+
+    async def cancel(self, job_id: str, /) -> bool: ...
+
+
 class Job(Handle):
     """A handle to one job; cheap and safe for threads."""
 
     __slots__ = ("_client", "_result")
 
-    def __init__(self, client: Client, job_id: JobId, result: Result | None = None) -> None:
+    def __init__(self, client: Asked, job_id: JobId, result: Result | None = None) -> None:
         super().__init__(job_id)
         self._client = client
         self._result = result
@@ -110,7 +132,7 @@ class AsyncJob(Handle):
 
     __slots__ = ("_client", "_result")
 
-    def __init__(self, client: AsyncClient, job_id: JobId, result: Result | None = None) -> None:
+    def __init__(self, client: AsyncAsked, job_id: JobId, result: Result | None = None) -> None:
         super().__init__(job_id)
         self._client = client
         self._result = result
@@ -172,3 +194,12 @@ def result_of(stored: StoredResult) -> Result:
         error_code=stored.error_code,
         error_message=stored.error_message,
     )
+
+
+def still_unfinished(job_id: JobId, state: State, waited: float | None) -> WaitTimeout:
+    after = f" after {waited:g} s" if waited else ""
+    return WaitTimeout(f"job {job_id} is still {state}{after}; it goes on, ask again later")
+
+
+def some_unfinished(left: int, total: int, timeout: float | None) -> WaitTimeout:
+    return WaitTimeout(f"{left} of {total} jobs have not ended after {timeout or 0:g} s; they go on")

@@ -10,7 +10,7 @@ from starlette.requests import Request
 
 from inferq.gateway.problems import Fault, Kind, Problem, shown
 from inferq.options import MAX_KEY as MAX_STORED_KEY
-from inferq_core.messages import TRACEPARENT
+from inferq_core.spelling import TRACEPARENT
 from inferq_core.store.records import RETRY_PREFIX
 
 # Characters of a key: the id of the caller's own goes before it.
