@@ -22,6 +22,9 @@ InferqError
 │   └── SchemaOutdated      migrations are missing
 ├── BrokerUnavailable       the broker cannot be reached
 ├── AlreadyRunning          an embedded broker runs on this home already
+├── GatewayError            the HTTP gateway refused, or answered what cannot be read
+│   ├── KeyRefused          it takes no such key, or the key may not do this
+│   └── GatewayUnavailable  it, or the store behind it, does not answer
 ├── Interrupted             a person stopped the command
 └── MessageRejected         a message that is not ours, or is damaged
 """
@@ -78,13 +81,14 @@ class BacklogFull(InferqError):
     """The model's backlog is at its bound, or the job could not begin before its deadline. Nothing was stored.
 
     `retry_after`: seconds until it would fit at the learned rate; None when that cannot be told, or when it never fits.
-    `never_fits`: it has more rows than the bound.
+    `never_fits`: it has more rows than the bound. `reason`: which bound it is, in words.
     """
 
     def __init__(self, model: str, reason: str, retry_after: float | None, *, never_fits: bool = False) -> None:
         when = "" if retry_after is None else f"; try again in about {retry_after:.3g} s"
         super().__init__(f"model {model!r} takes no more now: {reason}{when}")
         self.model = model
+        self.reason = reason
         self.retry_after = retry_after
         self.never_fits = never_fits
 
@@ -149,6 +153,26 @@ class BrokerUnavailable(InferqError):
 
 class AlreadyRunning(InferqError):
     """Only one embedded broker may run on a home folder. Stop the other, or set another INFERQ_HOME."""
+
+
+class GatewayError(InferqError):
+    """The HTTP gateway refused for a reason that has no class of its own, or what answered is no gateway.
+
+    `status` is that of the answer, `request_id` stands in the gateway's log.
+    """
+
+    def __init__(self, message: str, *, status: int | None = None, request_id: str | None = None) -> None:
+        super().__init__(message if request_id is None else f"{message} (request {request_id})")
+        self.status = status
+        self.request_id = request_id
+
+
+class KeyRefused(GatewayError):
+    """The gateway needs a key, does not know this one, or the key lacks a scope. `inferq keys create` makes one."""
+
+
+class GatewayUnavailable(GatewayError):
+    """The gateway, or the store behind it, does not answer. What was asked for may have been done: ask again."""
 
 
 class Interrupted(InferqError):

@@ -25,7 +25,7 @@ from inferq.bulk import CHUNK_SECONDS
 from inferq.client import GROUP_JOBS, Client, Request
 from inferq.gathering import Gathering
 from inferq.job import AsyncJob, Handle, Result, id_of, result_of, some_unfinished
-from inferq.options import ManyOptions, OneOptions, check_options
+from inferq.options import ManyOptions, OneOptions, SubmitOptions, check_options
 from inferq.waiting import POLL_WINDOW
 from inferq.watching import Ending, Watch
 from inferq_core.errors import InferqError, SettingsError
@@ -106,6 +106,10 @@ class AsyncClient:
         jobs = await self._in_thread(Client.submit_many, model, items, **options)
         return [AsyncJob(self, job.id) for job in jobs]
 
+    async def submit_items(self, model: str, items: Sequence[Any], options: SubmitOptions) -> list[JobId]:
+        """One job per item, all or none: their ids. With an idempotency key, the same items again are the same jobs."""
+        return await self._in_thread(Client._accept_all, model, items, options)
+
     async def submit_stream(
         self, model: str, items: Any, **options: Unpack[ManyOptions]
     ) -> AsyncGenerator[AsyncJob, None]:
@@ -155,7 +159,11 @@ class AsyncClient:
 
         Raises UnknownJob for an id never issued.
         """
-        known = id_of(job_id)
+        return await self.first_result([job_id])
+
+    async def first_result(self, job_ids: Sequence[str]) -> StoredResult:
+        """The result of the first of the jobs that ends, waiting for it without end: see `stored_result`."""
+        known = [id_of(job_id) for job_id in job_ids]
         ended: asyncio.Future[Ending] = asyncio.get_running_loop().create_future()
 
         def arrival(_: JobId, ending: Ending) -> None:
@@ -163,11 +171,11 @@ class AsyncClient:
                 ended.set_result(ending)
 
         watch = await self._watching()
-        watch.add([known], arrival)
+        watch.add(known, arrival)
         try:
             ending = await ended
         finally:
-            watch.discard([known], arrival)
+            watch.discard(known, arrival)
         if isinstance(ending, Exception):
             raise ending
         return ending

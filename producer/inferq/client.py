@@ -134,9 +134,7 @@ class Client:
         end, and to have the handles of what was accepted before an error, use `submit_stream`.
         """
         if hasattr(items, "__len__"):
-            prepared = list(self._prepare_each(model, items, _many(options)))
-            with self._admission.entering(prepared):
-                return [Job(self, job_id) for chunk in chunks(prepared) for job_id in self._intake.accept(chunk)]
+            return [Job(self, job_id) for job_id in self._accept_all(model, items, _many(options))]
         return list(self.submit_stream(model, items, **options))
 
     def submit_stream(self, model: str, items: Any, **options: Unpack[ManyOptions]) -> Iterator[Job]:
@@ -290,6 +288,15 @@ class Client:
             self._admission.release(jobs)
         return answers
 
+    def _accept_all(self, model: str, items: Any, options: SubmitOptions) -> list[JobId]:
+        """The ids. All items are checked, and have room, before the first is stored.
+
+        With an idempotency key each item has one of its own, so that the same items again are the same jobs.
+        """
+        prepared = list(self._prepare_each(model, items, options))
+        with self._admission.entering(prepared):
+            return [job_id for chunk in chunks(prepared) for job_id in self._intake.accept(chunk)]
+
     def _accept_each(self, model: str, items: Any, options: ManyOptions, first: int = 0) -> Iterator[Sequence[JobId]]:
         """The ids, chunk by chunk. `first` is the position of the first item for messages."""
         for chunk in chunks(self._prepare_each(model, items, _many(options), first)):
@@ -341,7 +348,7 @@ class Client:
             checked = target.signature.check_each(block)
             for place, item in enumerate(block):
                 rows = self._check(target, item if checked is None else checked[place], first + place)
-                yield self._job(target, rows, options)
+                yield self._job(target, rows, _of_item(options, first + place))
             first += len(block)
 
     def _checked(self, target: Target, rows: Any) -> CheckedRows:
@@ -354,9 +361,17 @@ class Client:
         try:
             return self._checked(target, item)
         except InvalidInput as error:
-            raise InvalidInput(f"item {position}: {error}") from error
+            place = (position, *error.place)
+            raise InvalidInput(
+                f"item {position}: {error}", place=place, expected=error.expected, got=error.got
+            ) from error
 
 
 def _many(options: ManyOptions) -> SubmitOptions:
     given: ManyOptions = {"priority": Priority.BULK, **options}
     return check_options(**given)
+
+
+def _of_item(options: SubmitOptions, position: int) -> SubmitOptions:
+    key = options.idempotency_key
+    return options if key is None else options._replace(idempotency_key=f"{key}/{position}")

@@ -1,10 +1,15 @@
 """Clients on both databases, with a broker, and one whose broker is away."""
 
+import sys
+from pathlib import Path
+
 import pytest
 from installation import Installation
 
 from inferq import Settings
 from inferq.local.embedded import EmbeddedBroker
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "gateway"))
 
 
 @pytest.fixture(scope="session")

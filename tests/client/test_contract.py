@@ -1,6 +1,7 @@
 """What every client promises, whatever stands behind it. One body for all of them:
 
-the client and the asynchronous client, each with a real broker and a real worker, and with the testing client's.
+the client and the asynchronous client, each with a real broker and a real worker, and with the testing client's; both
+clients over HTTP, with a gateway in front of the same broker and worker.
 """
 
 import itertools
@@ -14,6 +15,7 @@ import pandas as pd
 import pytest
 from driven import DrivenClient
 from live import BOUND, add_models, running_worker
+from served import process_of
 
 from inferq import (
     BacklogFull,
@@ -30,6 +32,7 @@ from inferq import (
     WaitTimeout,
 )
 from inferq.aio import AsyncClient
+from inferq.http import AsyncHttpClient, HttpClient
 from inferq.testing import TestingClient
 from inferq_core.ids import new_job_id
 
@@ -51,6 +54,12 @@ def live_settings(tmp_path_factory, broker_url):
         yield settings
 
 
+@pytest.fixture(scope="session")
+def gateway_url(live_settings, tmp_path_factory):
+    with process_of(live_settings, tmp_path_factory.mktemp("gateway") / "gateway.log") as gateway:
+        yield str(gateway.http.base_url)
+
+
 @pytest.fixture(scope="module")
 def testing_sides():
     with TestingClient() as client, TestingClient(execute="manual") as idle:
@@ -59,13 +68,22 @@ def testing_sides():
         yield Sides(client, idle, idle.run_pending)
 
 
-@pytest.fixture(params=["client", "async client", "testing client", "async testing client"])
+@pytest.fixture(
+    params=["client", "async client", "testing client", "async testing client", "http client", "async http client"]
+)
 def sides(request):
     if request.param == "client":
         with Client(request.getfixturevalue("live_settings")) as client:
             yield Sides(client, client)
     elif request.param == "async client":
         client = DrivenClient(AsyncClient(request.getfixturevalue("live_settings")))
+        yield Sides(client, client)
+        client.close()
+    elif request.param == "http client":
+        with HttpClient(request.getfixturevalue("gateway_url")) as client:
+            yield Sides(client, client)
+    elif request.param == "async http client":
+        client = DrivenClient(AsyncHttpClient(request.getfixturevalue("gateway_url")))
         yield Sides(client, client)
         client.close()
     elif request.param == "testing client":

@@ -13,10 +13,11 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from inferq.gateway import health, inference, models, predictions
+from inferq.gateway import health, inference, many, models, predictions
 from inferq.gateway.descriptions import describe
 from inferq.gateway.envelope import Envelope
 from inferq.gateway.inference_schemas import InferRequest
+from inferq.gateway.many_schemas import EnqueueRequest, FeedbackManyRequest, IdsRequest
 from inferq.gateway.problems import Kind, Problem, of_error, of_validation
 from inferq.gateway.schemas import FeedbackRequest, PredictionRequest
 from inferq.gateway.services import Services
@@ -30,7 +31,7 @@ or wait for it in the same request (`Prefer: wait=5`).
 What goes wrong is `application/problem+json` (RFC 9457) with a `type` that stays the same."""
 
 
-FORMS = (PredictionRequest, FeedbackRequest, InferRequest)
+FORMS = (PredictionRequest, FeedbackRequest, InferRequest, EnqueueRequest, IdsRequest, FeedbackManyRequest)
 
 
 def create_app(settings: Settings, store: Store, *, keyless: bool = True) -> FastAPI:
@@ -54,7 +55,7 @@ def create_app(settings: Settings, store: Store, *, keyless: bool = True) -> Fas
         redirect_slashes=False,
     )
     app.openapi = partial(describe, app, FORMS)  # type: ignore[method-assign]  # FastAPI's documented way
-    for router in (predictions.router, models.router, health.router, inference.router):
+    for router in (predictions.router, many.router, models.router, health.router, inference.router):
         app.include_router(router)
     app.add_exception_handler(Problem, _problem)
     app.add_exception_handler(InferqError, _inferq_error)

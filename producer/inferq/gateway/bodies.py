@@ -9,7 +9,7 @@ import orjson
 from pydantic import BaseModel, ValidationError
 from starlette.requests import Request
 
-from inferq.gateway.problems import Fault, Kind, Problem, of_validation
+from inferq.gateway.problems import Fault, Kind, Problem, of_validation, pointer
 
 JSON = "application/json"
 # Seconds that a body may take to arrive: time for 32 MiB over a slow line, and an end for whoever drips.
@@ -46,6 +46,15 @@ def decoded(body: bytes) -> Any:
     except orjson.JSONDecodeError as error:
         where = f"line {error.lineno}, column {error.colno}" if body else "the body is empty"
         raise Problem(Kind.INVALID_JSON, f"{error.msg} ({where}); NaN and Infinity are not JSON, write null") from None
+
+
+def require_writable(value: Any, *path: int | str) -> None:
+    """Raises Problem for what is nested deeper than can be written again. `path` is where it stands in the body."""
+    try:
+        orjson.dumps(value)
+    except orjson.JSONEncodeError as error:
+        fault = Fault(f"{path[-1]}: {error}", pointer=pointer(*path))
+        raise Problem(Kind.INVALID_INPUT, fault.detail, [fault]) from None
 
 
 async def read_bytes(request: Request, max_bytes: int) -> bytes:

@@ -6,19 +6,18 @@ from dataclasses import replace
 from functools import partial
 from typing import Annotated, Any
 
-import orjson
 from fastapi import APIRouter, Path, Query
 from starlette.requests import Request
 from starlette.responses import Response
 
 from inferq.gateway import documents
 from inferq.gateway.access import Caller
-from inferq.gateway.bodies import read_form
+from inferq.gateway.bodies import read_form, require_writable
 from inferq.gateway.descriptions import PREFER, TEXT, WITH_BODY, body, header, responses
 from inferq.gateway.documents import Asked, answer
 from inferq.gateway.headers import KEY_PATTERN, MAX_KEY, idempotency_key_of, is_known, traceparent_of, wait_of
 from inferq.gateway.models import known
-from inferq.gateway.problems import Fault, Kind, Problem, pointer
+from inferq.gateway.problems import Kind, misfit
 from inferq.gateway.schemas import (
     EXAMPLE_ID,
     Accepted,
@@ -42,7 +41,7 @@ PredictionId = Annotated[str, Path(description="Id of the prediction.", examples
 
 _APPLIED = header("The wait that was applied, in case it was asked for.", "wait=5")
 _LOCATION = header("Where the prediction is.", f"/v1/predictions/{EXAMPLE_ID}")
-_KEY = {
+IDEMPOTENCY_KEY = {
     "name": "Idempotency-Key",
     "in": "header",
     "description": "The same key with the same model, version, method and inputs is the same prediction, however often "
@@ -84,7 +83,7 @@ _KNOWN = {
         Kind.BACKLOG_FULL,
         Kind.FORBIDDEN,
     ),
-    openapi_extra=body(PredictionRequest) | {"parameters": [PREFER, _KEY, _TRACE]},
+    openapi_extra=body(PredictionRequest) | {"parameters": [PREFER, IDEMPOTENCY_KEY, _TRACE]},
 )
 async def enqueue(request: Request, model: Model) -> Response:
     """Returns when the prediction is durable, or with `Prefer: wait=n` when it has ended, after n seconds at most.
@@ -94,8 +93,8 @@ async def enqueue(request: Request, model: Model) -> Response:
     services = services_of(request)
     caller = await services.caller(request, KeyScope.SUBMIT)
     asked = await read_form(request, PredictionRequest, services.settings.max_body_bytes)
-    _require_rows(asked)
-    key = _own_key(caller, idempotency_key_of(request))
+    require_rows(asked.inputs, "inputs")
+    key = own_key(caller, idempotency_key_of(request))
     job = await services.client.submit(
         caller.require_model(known(model)),
         asked.inputs,
@@ -189,11 +188,7 @@ async def feedback(request: Request, prediction_id: PredictionId) -> Response:
     caller = await services.caller(request, KeyScope.FEEDBACK)
     told = await read_form(request, FeedbackRequest, services.settings.max_body_bytes)
     now = await services.visible(caller, prediction_id)
-    try:
-        orjson.dumps(told.actual)
-    except orjson.JSONEncodeError as error:  # nested deeper than can be written again
-        fault = Fault(f"actual: {error}", pointer=pointer("actual"))
-        raise Problem(Kind.INVALID_INPUT, fault.detail, [fault]) from None
+    require_writable(told.actual, "actual")
     await services.client.feedback(now.view.id, told.actual)
     return Response(status_code=204)
 
@@ -227,7 +222,7 @@ def _newest(store: Store, **filters: Any) -> JobPage:
     return store.newest(**filters)
 
 
-def _own_key(caller: Caller, key: str | None) -> str | None:
+def own_key(caller: Caller, key: str | None) -> str | None:
     """The idempotency key as it is stored: what others call theirs does not meet it."""
     return key if key is None or caller.key_id is None else f"{caller.key_id}:{key}"
 
@@ -272,11 +267,10 @@ def _applied(wait: int | None) -> dict[str, str]:
     return {} if wait is None else {"Preference-Applied": f"wait={wait}"}
 
 
-def _require_rows(asked: PredictionRequest) -> None:
+def require_rows(rows: Any, *path: str | int) -> None:
     """Raises Problem for values where rows should be: whether they are one row or many could not be told."""
-    for place, row in enumerate(asked.inputs):
+    if not isinstance(rows, list):
+        raise misfit("an array of rows", rows, *path)
+    for place, row in enumerate(rows):
         if not isinstance(row, list | dict | str):
-            expected = "an array, an object or a text for each row"
-            detail = f"inputs: expected {expected}, got {type(row).__name__} at {place}"
-            fault = Fault(detail, pointer=pointer("inputs", place), expected=expected, got=type(row).__name__)
-            raise Problem(Kind.INVALID_INPUT, detail, [fault])
+            raise misfit("an array, an object or a text for each row", row, *path, place)

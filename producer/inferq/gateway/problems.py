@@ -18,6 +18,7 @@ from inferq_core.errors import (
     IdempotencyConflict,
     InferqError,
     InvalidInput,
+    JobUnfinished,
     StoreError,
     UnknownJob,
     UnknownModel,
@@ -65,6 +66,7 @@ class Kind(Enum):
     UNKNOWN_VERSION = ("unknown-version", 404, "The model has no such version")
     METHOD_NOT_ALLOWED = ("method-not-allowed", 405, "This path does not know the method")
     BODY_TIMEOUT = ("body-timeout", 408, "The body did not arrive in time")
+    UNFINISHED = ("unfinished", 409, "The prediction has not ended")
     TOO_LARGE = ("too-large", 413, "The body is too large")
     UNSUPPORTED_MEDIA_TYPE = ("unsupported-media-type", 415, "The body is of another type than is read here")
     WRONG_HOST = ("wrong-host", 421, "The request is for another host")
@@ -157,21 +159,30 @@ def of_validation(errors: Sequence[ErrorDetails | Mapping[str, Any]]) -> Problem
     return Problem(Kind.INVALID_INPUT, "; ".join(fault.detail for fault in faults[:3]), faults)
 
 
+def misfit(expected: str, got: Any, *path: int | str) -> Problem:
+    """A value of the body that is not what it takes there."""
+    detail = f"{' '.join(map(str, path))}: expected {expected}, got {shown(got)}"
+    return Problem(
+        Kind.INVALID_INPUT, detail, [Fault(detail, pointer=pointer(*path), expected=expected, got=shown(got))]
+    )
+
+
 def of_error(error: InferqError) -> Problem:
     """The answer to what the client raised. What only operators should read is logged instead."""
     return next(of_kind(error) for kind, of_kind in _BY_ERROR if isinstance(error, kind))
 
 
-def unavailable(detail: str) -> Problem:
-    return Problem(Kind.UNAVAILABLE, detail, headers={"Retry-After": str(RETRY_UNAVAILABLE)})
-
-
-def _of_invalid(error: InvalidInput) -> Problem:
+def of_invalid(error: InvalidInput, field: str = "inputs") -> Problem:
+    """`field` is where the body has the rows."""
     faults = []
     if error.expected is not None or error.place:
-        where = pointer("inputs", *error.place)
+        where = pointer(field, *error.place)
         faults.append(Fault(str(error), pointer=where, expected=error.expected, got=error.got))
     return Problem(Kind.INVALID_INPUT, str(error), faults)
+
+
+def unavailable(detail: str) -> Problem:
+    return Problem(Kind.UNAVAILABLE, detail, headers={"Retry-After": str(RETRY_UNAVAILABLE)})
 
 
 def _fault(error: ErrorDetails | Mapping[str, Any]) -> Fault:
@@ -206,10 +217,15 @@ def _of_unknown_version(error: InferqError) -> Problem:
     return Problem(Kind.UNKNOWN_VERSION, str(error))
 
 
+def _of_unfinished(error: InferqError) -> Problem:
+    return Problem(Kind.UNFINISHED, str(error))
+
+
 def _of_full(error: BacklogFull) -> Problem:
     after = error.retry_after
     headers = {} if after is None else {"Retry-After": str(math.ceil(after))}
-    return Problem(Kind.BACKLOG_FULL, str(error), headers=headers, extra={"retry_after_seconds": after})
+    extra = {"retry_after_seconds": after, "never_fits": error.never_fits}
+    return Problem(Kind.BACKLOG_FULL, error.reason, headers=headers, extra=extra)
 
 
 def _of_store(error: InferqError) -> Problem:
@@ -229,11 +245,12 @@ def _of_others(error: InferqError) -> Problem:
 
 # The first class that fits decides.
 _BY_ERROR: tuple[tuple[type[InferqError], Callable[[Any], Problem]], ...] = (
-    (InvalidInput, _of_invalid),
+    (InvalidInput, of_invalid),
     (IdempotencyConflict, _of_conflict),
     (UnknownJob, _of_unknown_job),
     (UnknownModel, _of_unknown_model),
     (UnknownVersion, _of_unknown_version),
+    (JobUnfinished, _of_unfinished),
     (BacklogFull, _of_full),
     (StoreError, _of_store),
     (BrokerUnavailable, _of_broker),

@@ -24,16 +24,12 @@ MethodName = Literal["predict", "predict_proba", "decision_function", "transform
 PriorityName = Literal["interactive", "normal", "bulk"]
 
 # Rows are checked against the model's signature, once; a list of lists walked by pydantic as well would cost as much.
-Rows = Annotated[
-    list[Any],
-    WithJsonSchema(
-        {
-            "type": "array",
-            "minItems": 1,
-            "items": {"anyOf": [{"type": "array", "items": {}}, {"type": "object"}, {"type": "string"}]},
-        }
-    ),
-]
+ROWS_SCHEMA = {
+    "type": "array",
+    "minItems": 1,
+    "items": {"anyOf": [{"type": "array", "items": {}}, {"type": "object"}, {"type": "string"}]},
+}
+Rows = Annotated[list[Any], WithJsonSchema(ROWS_SCHEMA)]
 
 
 def _version(value: Any) -> int | str | None:
@@ -258,3 +254,4 @@ class ProblemDocument(BaseModel):
     retry_after_seconds: float | None = Field(
         default=None, description="backlog-full: when there will be room, as learned; null when that cannot be told."
     )
+    never_fits: bool | None = Field(default=None, description="backlog-full: it has more rows than there is ever room.")

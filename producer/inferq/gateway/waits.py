@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 
 from inferq.aio import AsyncClient
 from inferq_core.ids import JobId
@@ -19,11 +20,15 @@ class Waits:
 
     async def result(self, job_id: JobId, seconds: float) -> StoredResult | None:
         """The result, or None when there is none after `seconds`. Raises UnknownJob, StoreUnavailable."""
+        return await self.first([job_id], seconds)
+
+    async def first(self, job_ids: Sequence[JobId], seconds: float) -> StoredResult | None:
+        """The result of the first of the jobs that ends within `seconds`, as above."""
         window = asyncio.timeout(0 if self._ended else seconds)
         try:
             async with window:
                 self._open.add(window)
-                return await self._client.stored_result(job_id)
+                return await self._client.first_result(job_ids)
         except TimeoutError:
             return None
         finally:
