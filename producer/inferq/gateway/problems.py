@@ -224,7 +224,7 @@ def _of_unfinished(error: InferqError) -> Problem:
 def _of_full(error: BacklogFull) -> Problem:
     after = error.retry_after
     headers = {} if after is None else {"Retry-After": str(math.ceil(after))}
-    extra = {"retry_after_seconds": after, "never_fits": error.never_fits}
+    extra = {"model": error.model, "retry_after_seconds": after, "never_fits": error.never_fits}
     return Problem(Kind.BACKLOG_FULL, error.reason, headers=headers, extra=extra)
 
 

@@ -254,4 +254,5 @@ class ProblemDocument(BaseModel):
     retry_after_seconds: float | None = Field(
         default=None, description="backlog-full: when there will be room, as learned; null when that cannot be told."
     )
+    model: str | None = Field(default=None, description="backlog-full: which model.", examples=["iris"])
     never_fits: bool | None = Field(default=None, description="backlog-full: it has more rows than there is ever room.")

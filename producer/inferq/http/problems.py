@@ -124,9 +124,9 @@ def _unknown_model(answer: Answer, about: About) -> UnknownModel:
 
 
 def _full(answer: Answer, about: About) -> BacklogFull:
-    after = answer.problem.get("retry_after_seconds")
-    never_fits = answer.problem.get("never_fits") is True
-    return BacklogFull(about.model, answer.detail, after, never_fits=never_fits)
+    told = answer.problem
+    after, never_fits = told.get("retry_after_seconds"), told.get("never_fits") is True
+    return BacklogFull(str(told.get("model", about.model)), answer.detail, after, never_fits=never_fits)
 
 
 _BY_TYPE: dict[str, Callable[[Answer, About], InferqError]] = {
