@@ -29,6 +29,7 @@ def environment(tmp_path):
         "INFERQ_SWEEP_INTERVAL": "1",
         "INFERQ_ORPHAN_AFTER": "3",
         "INFERQ_FLOWER_PORT": str(free_port()),
+        "INFERQ_GATEWAY_PORT": str(free_port()),
     }
 
 

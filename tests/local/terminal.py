@@ -24,6 +24,7 @@ class Up:
     def __init__(self, environment):
         self.home = Path(environment["INFERQ_HOME"])
         self.port = int(environment["INFERQ_FLOWER_PORT"])
+        self.gateway_port = int(environment["INFERQ_GATEWAY_PORT"])
         self.lines = []
         self.process = subprocess.Popen([*INFERQ, "up"], env=environment, stdout=subprocess.PIPE, text=True)
         self.pid = self.process.pid

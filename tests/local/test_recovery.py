@@ -20,7 +20,7 @@ from inferq.local.embedded import answers
 from inferq.local.home import HomeLock
 from inferq_core.store import open_store
 
-ROLES = ["worker", "keeper", "flower", "broker"]
+ROLES = ["worker", "keeper", "gateway", "flower", "broker"]
 
 
 class Work:
@@ -101,7 +101,7 @@ def test_one_signal_finishes_what_runs_and_leaves_nothing(up, work, stop):
     running = up()
     (job,) = work.submit(2.0, 1)
     tree = running.tree()
-    assert len(tree) == 7, "broker, worker, two pool processes, keeper, its beat, Flower"
+    assert len(tree) == 8, "broker, worker, two pool processes, keeper, its beat, the gateway, Flower"
     assert running.stop(stop) == 0
     assert_nothing_is_left(running, tree)
     assert work.states([job]) == [State.SUCCEEDED]
@@ -169,8 +169,9 @@ def test_what_fails_at_the_first_start_ends_it_with_the_end_of_its_log(environme
 def assert_nothing_is_left(running: Up, tree):
     """No process, no port, no lock, no socket."""
     assert not living(tree)
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        probe.bind(("127.0.0.1", running.port))
+    for port in (running.port, running.gateway_port):
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(("127.0.0.1", port))
     HomeLock(running.home).release()
     assert not (running.home / "broker.sock").exists()

@@ -103,7 +103,7 @@ def flower() -> None:
 
 
 def up() -> None:
-    """Run everything on this machine until Ctrl-C: broker, worker, keeper and Flower, the web pages.
+    """Run everything on this machine until Ctrl-C: broker, worker, keeper, HTTP gateway and Flower, the web pages.
 
     What dies is started again. Ctrl-C lets the worker finish the batches that run; a second one ends everything at
     once. Jobs and results stay in INFERQ_HOME (~/.inferq). With INFERQ_BROKER_URL set no broker is started.

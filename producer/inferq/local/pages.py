@@ -1,4 +1,4 @@
-"""Where Flower's pages are on this machine."""
+"""Where Flower's pages are on this machine, and free ports for what listens."""
 
 from __future__ import annotations
 
@@ -15,12 +15,14 @@ def installed() -> bool:
     return importlib.util.find_spec("flower") is not None
 
 
-def with_free_port(settings: Settings) -> Settings:
-    """The settings, with another port when nobody asked for this one and something listens on it."""
-    if "flower_port" in settings.model_fields_set or _is_free(settings.flower_address, settings.flower_port):
+def with_free_port(settings: Settings, role: str = "flower") -> Settings:
+    """The settings, with another port for the role when nobody asked for this one and something listens on it."""
+    name = f"{role}_port"
+    address, port = getattr(settings, f"{role}_address"), getattr(settings, name)
+    if name in settings.model_fields_set or _is_free(address, port):
         return settings
-    with _bound(settings.flower_address, 0) as probe:
-        return settings.model_copy(update={"flower_port": probe.getsockname()[1]})
+    with _bound(address, 0) as probe:
+        return settings.model_copy(update={name: probe.getsockname()[1]})
 
 
 def answer(settings: Settings) -> bool:

@@ -1,4 +1,4 @@
-"""Broker, worker, keeper and Flower on this machine: started in order, kept running, stopped in the opposite order."""
+"""Broker, worker, keeper, gateway and Flower on this machine: started in order, kept running, stopped in reverse."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ import importlib.util
 import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 from types import TracebackType
 from typing import NoReturn, Self
 
-from inferq.local import pages
+from inferq.local import gateway, pages
 from inferq.local.embedded import EmbeddedBroker
 from inferq.local.home import HomeLock
 from inferq.local.interrupts import Interrupts
@@ -43,9 +44,16 @@ class LocalSystem:
     """
 
     def __init__(
-        self, settings: Settings, say: Callable[[str], None], *, flower: bool = False, autoscale: Bounds | None = None
+        self,
+        settings: Settings,
+        say: Callable[[str], None],
+        *,
+        flower: bool = False,
+        autoscale: Bounds | None = None,
     ) -> None:
         self.settings = settings
+        # Where the key for the gateway is; None when there is none of ours, or no gateway.
+        self.gateway_key: Path | None = None
         self._flower = flower
         self._worker_options = ["--autoscale", str(autoscale)] if autoscale else []
         self._print = say
@@ -79,6 +87,10 @@ class LocalSystem:
         return self._store
 
     @property
+    def has_gateway(self) -> bool:
+        return "gateway" in self._children
+
+    @property
     def worker(self) -> ChildProcess:
         return self._children["worker"]
 
@@ -94,7 +106,7 @@ class LocalSystem:
             time.sleep(WATCH_SECONDS)
 
     def stop(self) -> None:
-        """Worker, keeper and Flower, then what they depend on."""
+        """Worker, keeper, gateway and Flower, then what they depend on."""
         self._interrupts.stopping()
         if self._interrupts.came and not self._is_ending_at_once:
             self._say("stopping; the worker finishes the batches that run, Ctrl-C again ends everything at once")
@@ -136,6 +148,7 @@ class LocalSystem:
         if importlib.util.find_spec("celery") is None:
             raise SettingsError("a worker needs more than this installation has: pip install 'inferq[worker]'")
         self._lock = HomeLock(self._home)
+        self.settings = pages.with_free_port(self.settings, "gateway")
         if self._flower:
             self.settings = pages.with_free_port(self.settings)
         self._start_broker()
@@ -144,19 +157,43 @@ class LocalSystem:
         self._say(f"store   {redact(self.settings.store)}")
         worker = self._supervise("worker", self._has_beat, *self._worker_options)
         keeper = self._supervise("keeper", _has_scheduler)
-        flower = None
-        if self._flower and pages.installed():
-            # Here, so that a new password is shown in the terminal and in no log.
-            sign_in = flower_sign_in(self.settings)
-            flower = self._supervise("flower", lambda _: pages.answer(self.settings))
+        tell_gateway = self._start_gateway()
+        tell_flower = self._start_flower()
         self._wait_ready(keeper)
         self._wait_ready(worker)
         self._say(f"worker  pid {worker.child.pid}, keeper  pid {keeper.child.pid}, logs in {self._home / 'logs'}")
-        if flower is not None:
-            self._wait_ready(flower)
+        tell_gateway()
+        tell_flower()
+
+    def _start_gateway(self) -> Callable[[], None]:
+        """Start it when it is installed; what to call for its line, which waits until it is ready."""
+        if not gateway.installed():
+            return lambda: self._say("gateway not installed: pip install 'inferq[gateway]'")
+        self.gateway_key = gateway.local_key(self.settings, self.store)
+        supervised = self._supervise("gateway", lambda _: gateway.is_ready(self.settings))
+
+        def tell() -> None:
+            self._wait_ready(supervised)
+            key = "`inferq keys list` shows who may" if self.gateway_key is None else f"key in {self.gateway_key}"
+            self._say(f"gateway {gateway.url(self.settings)}/v1, {key}")
+
+        return tell
+
+    def _start_flower(self) -> Callable[[], None]:
+        """The same for Flower, where it is wanted."""
+        if not self._flower:
+            return lambda: None
+        if not pages.installed():
+            return lambda: self._say("flower  not installed: pip install 'inferq[flower]'")
+        # Here, so that a new password is shown in the terminal and in no log.
+        sign_in = flower_sign_in(self.settings)
+        supervised = self._supervise("flower", lambda _: pages.answer(self.settings))
+
+        def tell() -> None:
+            self._wait_ready(supervised)
             self._say(f"flower  {flower_address(self.settings)}, {sign_in.describe()}")
-        elif self._flower:
-            self._say("flower  not installed: pip install 'inferq[flower]'")
+
+        return tell
 
     def _start_broker(self) -> None:
         if not self.settings.embedded_broker:
@@ -184,7 +221,7 @@ class LocalSystem:
         with self._interrupts.deferred():  # a process that nobody knows of is never stopped
             self._children[role] = ChildProcess(
                 role,
-                [sys.executable, "-m", "inferq_workers", role, *options],
+                gateway.COMMAND if role == "gateway" else [sys.executable, "-m", "inferq_workers", role, *options],
                 log=self._home / "logs" / f"{role}.log",
                 environment=self.settings.environment(),
                 inherit=[self._lock.descriptor],
