@@ -126,8 +126,8 @@ def demo(
 ) -> None:
     """Show the whole on real data, in half a minute, and check every number. It ends by itself.
 
-    It starts broker, worker and keeper, trains a model on images of digits, submits 949 jobs, kills a process on the
-    way, and shows what became of each job and how right the answers were.
+    It starts broker, worker, keeper and gateway, trains a model on images of digits, submits 949 jobs, kills a process
+    on the way, and shows what became of each job, how right the answers were, and how to ask by HTTP.
     """
     from inferq.local.demo import run_demo
 

@@ -15,11 +15,12 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from inferq.client import Client
 from inferq.job import Job, Result
 from inferq.local import figures as report
+from inferq.local import gateway
 from inferq.local.crash import HalfWayCrash
 from inferq.local.figures import Figures
 from inferq.local.scaling import scaling_table, watch_scaling
 from inferq.local.system import LocalSystem
-from inferq_core.errors import SettingsError, WaitTimeout
+from inferq_core.errors import GatewayError, SettingsError, WaitTimeout
 from inferq_core.policy.autoscale import Bounds
 from inferq_core.settings import Settings
 from inferq_core.states import Priority, State
@@ -37,6 +38,8 @@ PROCESSES = Bounds(minimum=1, maximum=4)
 SCALING = {"target_wait": 0.2, "scale_down_after": 2.0}
 # Seconds in which all jobs must end, the kill and its recovery included.
 FINISH_SECONDS = 60.0
+# Seconds that the gateway may take for the one prediction that is asked for by HTTP.
+HTTP_WAIT = 30
 
 
 def run_demo(settings: Settings, json_file: Path | None) -> bool:
@@ -65,8 +68,10 @@ def run_demo(settings: Settings, json_file: Path | None) -> bool:
         console.print(f"model   {version.model} version {version.number}", highlight=False)
         with Client(settings, store=system.store) as client:
             figures = _run(client, system, version, example, console)
+        over_http = _ask_by_http(system, example.X_test[0].tolist(), int(example.y_test[0]))
         scaling = watch_scaling(system.store, system.worker.pid, PROCESSES)
     console.print(*report.tables(figures), scaling_table(scaling))
+    console.print(over_http, markup=False, highlight=False, soft_wrap=True)
     if json_file is not None:
         text = orjson.dumps(asdict(figures), option=orjson.OPT_INDENT_2 | orjson.OPT_NON_STR_KEYS)
         json_file.write_bytes(text + b"\n")
@@ -101,6 +106,20 @@ def _run(client: Client, system: LocalSystem, version: VersionRecord, example: A
     offline = example.estimator.predict(rows[indices]) == truth[indices]
     return _figures(
         client, system.store, jobs, single, version=version, killed=killed, elapsed=elapsed, offline=offline
+    )
+
+
+def _ask_by_http(system: LocalSystem, row: list[float], truth: int) -> str:
+    """Send one image through the gateway; what to say of it, with the line to do it again. Raises GatewayError."""
+    if not system.has_gateway:
+        return "No prediction by HTTP: the gateway is not installed (pip install 'inferq[gateway]')"
+    asked = (system.settings, system.gateway_key, MODEL, [[int(value) for value in row]], HTTP_WAIT)
+    told = gateway.predict(*asked)
+    if told["state"] != State.SUCCEEDED:
+        raise GatewayError(f"the prediction by HTTP ended as {told['state']}: {told['error']}")
+    return (
+        f"By HTTP an image of a {truth} was answered with {told['outputs'][0]}. The same while `inferq up` runs:\n"
+        f"{gateway.curl(*asked)}"
     )
 
 
