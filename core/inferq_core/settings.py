@@ -18,6 +18,8 @@ QUEUE_NAME = re.compile(r"[\w.-]{1,64}")
 # A folder with one of these cannot be written into a URL without surprises.
 _URL_CHARACTERS = frozenset("?#%\0")
 DAY = 86_400.0
+# What `inferq.http` reads where an application runs: no setting of the system.
+CLIENT_VARIABLES = frozenset({"INFERQ_GATEWAY_URL", "INFERQ_GATEWAY_KEY"})
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.:-]*://")
 _SUSPICIOUS = re.compile(r"@|password|passwd|pwd", re.IGNORECASE)
 _QUERY_PART = re.compile(r"^([^=]*)=.*$", re.DOTALL)
@@ -222,7 +224,7 @@ def load_settings(**overrides: Any) -> Settings:
 
 def unknown_variables() -> list[str]:
     """INFERQ_* variables of the environment that are no setting: most likely misspelled."""
-    known = {f"INFERQ_{name.upper()}" for name in Settings.model_fields}
+    known = {f"INFERQ_{name.upper()}" for name in Settings.model_fields} | CLIENT_VARIABLES
     return sorted(name for name in os.environ if name.upper().startswith("INFERQ_") and name.upper() not in known)
 
 

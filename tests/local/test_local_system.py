@@ -6,6 +6,7 @@ import socket
 import subprocess
 import urllib.error
 import urllib.request
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from terminal import INFERQ
 from inferq import Settings
 from inferq.local import pages
 from inferq.local.embedded import EmbeddedBroker
+from inferq_core.store import open_store
 
 
 def test_up_says_where_flower_is_and_who_may_open_it(up, environment):
@@ -61,9 +63,23 @@ def test_a_worker_that_cannot_start_shows_the_end_of_its_log(environment):
     assert "Traceback" not in ended.stderr
 
 
-def test_the_demo_passes_twice_in_one_home(environment, tmp_path):
-    for version in (1, 2):
-        assert_demo_passes(environment, tmp_path / "demo.json", version)
+def test_the_demo_passes_twice_in_one_home_and_its_line_works_while_up_runs(up, environment, tmp_path):
+    said = [assert_demo_passes(environment, tmp_path / "demo.json", version) for version in (1, 2)]
+    [line] = {line for output in said for line in output.splitlines() if line.startswith("curl ")}
+    running = up()
+    key_file = running.home / "gateway" / "key"
+    assert f"gateway http://127.0.0.1:{running.gateway_port}/v1, key in {key_file}\n" in running.said
+    assert key_file.stat().st_mode & 0o777 == 0o600
+    assert key_file.read_text().strip() not in running.said + "".join(said)
+    with closing(open_store(Settings(home=running.home))) as store:
+        assert [key.name for key in store.all_keys()] == ["local"], "made once, and used again"
+    ended = subprocess.run(
+        ["sh", "-ec", f"{line} --silent --show-error --fail"], capture_output=True, text=True, timeout=90, check=False
+    )
+    assert ended.returncode == 0, ended.stderr
+    assert json.loads(ended.stdout)["state"] == "succeeded"
+    with pytest.raises(urllib.error.HTTPError, match="401"):
+        urllib.request.urlopen(f"http://127.0.0.1:{running.gateway_port}/v1/models", timeout=30)
 
 
 def test_the_demo_passes_on_postgresql_and_a_broker_of_its_own(environment, tmp_path, postgres_url):
