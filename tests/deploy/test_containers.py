@@ -16,9 +16,9 @@ SERVICES = yaml.safe_load(COMPOSE_TEXT)["services"]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 # They run to their end and tell by their exit code.
 ONE_SHOT = {"migrate", "cli"}
-ROLES = {"worker", "keeper", "flower"}
+ROLES = {"worker", "keeper", "flower", "gateway"}
 # The embedded broker is for machines without Redis.
-NOT_IN_THE_IMAGE = {"embedded", "onnx", "parquet"}
+NOT_IN_THE_IMAGE = {"embedded", "http", "onnx", "parquet"}
 
 
 def pins(name):
@@ -98,6 +98,11 @@ def test_a_role_has_no_rights_that_it_does_not_need(name):
 @pytest.mark.parametrize("name", sorted(ROLES))
 def test_a_role_starts_after_the_migration(name):
     assert SERVICES[name]["depends_on"]["migrate"] == {"condition": "service_completed_successfully"}
+
+
+def test_what_needs_a_key_first_is_not_started_with_the_rest():
+    assert SERVICES["gateway"]["profiles"] == ["gateway"]
+    assert SERVICES["gateway"]["environment"]["INFERQ_GATEWAY_ADDRESS"] == "0.0.0.0"
 
 
 def test_ports_are_published_on_this_machine_only():
