@@ -172,7 +172,9 @@ class KeyRefused(GatewayError):
 
 
 class GatewayUnavailable(GatewayError):
-    """The gateway, or the store behind it, does not answer. What was asked for may have been done: ask again."""
+    """The gateway, or the store behind it, does not answer, or says "later" for too long. Ask again: what was asked for
+    may have been done, and is not done twice.
+    """
 
 
 class Interrupted(InferqError):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 from typing import Annotated
 
 import typer
@@ -39,7 +38,9 @@ def gateway(
     POST rows to /v1/models/MODEL/predictions and get an id; /openapi.json describes everything. Defaults come from
     INFERQ_GATEWAY_ADDRESS and INFERQ_GATEWAY_PORT.
     """
-    if any(importlib.util.find_spec(name) is None for name in ("fastapi", "httptools", "uvicorn")):
+    from inferq.local.gateway import installed
+
+    if not installed():
         raise SettingsError("a gateway needs more than this installation has: pip install 'inferq[gateway]'")
     settings = load_settings()
 

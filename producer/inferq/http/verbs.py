@@ -87,9 +87,11 @@ class Verbs:
         if not ids:
             return
         pace = Pace(timeout)
-        yield self._first_look(left)
+        yield self._look(left)
         while left and not pace.is_over:
             yield self._next_look(left, pace)
+        if left and timeout:
+            yield self._look(left)
         if left:
             raise some_unfinished(len(left), len(ids), timeout)
 
@@ -119,8 +121,8 @@ class Verbs:
         call = Call("GET", f"/v1/predictions/{job_id}", headers=_preferring(wait), wait=wait)
         return (yield from self._answered(call, About(ids=(job_id,))))
 
-    def _first_look(self, left: dict[JobId, None]) -> Flow[list[Result]]:
-        """Ask for all of them, because an id that was never issued is told before anything else."""
+    def _look(self, left: dict[JobId, None]) -> Flow[list[Result]]:
+        """Ask for all of them: first, because an id that was never issued is told before anything else, and last."""
         ended: list[Result] = []
         for ids in _windows(list(left)):
             ended += yield from self._query(ids)

@@ -44,12 +44,7 @@ class LocalSystem:
     """
 
     def __init__(
-        self,
-        settings: Settings,
-        say: Callable[[str], None],
-        *,
-        flower: bool = False,
-        autoscale: Bounds | None = None,
+        self, settings: Settings, say: Callable[[str], None], *, flower: bool = False, autoscale: Bounds | None = None
     ) -> None:
         self.settings = settings
         # Where the key for the gateway is; None when there is none of ours, or no gateway.
