@@ -172,8 +172,9 @@ class KeyRefused(GatewayError):
 
 
 class GatewayUnavailable(GatewayError):
-    """The gateway, or the store behind it, does not answer, or says "later" for too long. Ask again: what was asked for
-    may have been done, and is not done twice.
+    """The gateway, or the store behind it, does not answer, or says "later" for too long. It may have done what was asked.
+
+    To submit again without doubling it, use the idempotency key of the first time.
     """
 
 
