@@ -172,9 +172,9 @@ class KeyRefused(GatewayError):
 
 
 class GatewayUnavailable(GatewayError):
-    """The gateway, or the store behind it, does not answer, or says "later" for too long. It may have done what was asked.
+    """The gateway, or the store behind it, does not answer, or says "later" for too long.
 
-    To submit again without doubling it, use the idempotency key of the first time.
+    It may have done what was asked all the same: submit with an idempotency key of your own to be able to ask again.
     """
 
 
