@@ -87,7 +87,7 @@ def test_the_largest_number_is_a_number(local_http):
     [
         ({"inputs": [ROW, [1, 2, "three", 4]]}, "/inputs/1/2", "a number", "'three' (str)"),
         ({"inputs": [[1, 2, 3]]}, "/inputs/0", "4 features", "3"),
-        ({"inputs": [7]}, "/inputs/0", "an array, an object or a text for each row", "int"),
+        ({"inputs": [7]}, "/inputs/0", "an array, an object or a text for each row", "7"),
         ({"inputs": [ROW], "priority": "urgent"}, "/priority", "'interactive', 'normal' or 'bulk'", "'urgent'"),
         ({"inputs": [ROW], "version": True}, "/version", "a number from 1, or an alias", "true"),
         ({"inputs": [ROW], "a/b": 1}, "/a~1b", "no such field", "1"),

@@ -24,6 +24,7 @@ from inferq.http.exchange import Call, Lost, Pause, answered
 from inferq.http.place import KEY_VARIABLE, URL_VARIABLE
 from inferq.http.problems import About, Answer
 from inferq_core.errors import BacklogFull, GatewayError, GatewayUnavailable, KeyRefused
+from inferq_core.ids import new_batch_id
 from inferq_core.settings import unknown_variables
 from inferq_core.store.records import KeyScope
 
@@ -231,6 +232,15 @@ def test_address_and_key_come_from_the_environment(url, installation, monkeypatc
     with HttpClient(key="inferq_000000000000_" + "x" * 43) as client, pytest.raises(KeyRefused) as refused:
         client.state(job.id)
     assert (refused.value.status, "xxx" in str(refused.value)) == (401, False)
+
+
+def test_the_caller_s_trace_goes_with_the_jobs(client, installation):
+    trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+    jobs = [client.submit("sums", ROW, traceparent=trace), *client.submit_many("sums", [ROW], traceparent=trace)]
+    claim = installation.store.claim(new_batch_id(), [job.id for job in jobs], worker="test", lease=60)
+    assert [job.traceparent for job in claim.jobs] == [trace, trace]
+    with pytest.raises(InvalidInput, match="traceparent"):
+        client.submit("sums", ROW, traceparent="mine")
 
 
 def test_what_http_cannot_do_says_so(client):

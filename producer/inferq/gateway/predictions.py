@@ -51,7 +51,7 @@ IDEMPOTENCY_KEY = {
     "schema": TEXT | {"maxLength": MAX_KEY, "pattern": KEY_PATTERN},
     "example": '"8e03978e-40d5-43dd-bc93-6894a57f9324"',
 }
-_TRACE = {"name": "traceparent", "in": "header", "description": "W3C Trace Context; kept.", "schema": TEXT}
+TRACE = {"name": "traceparent", "in": "header", "description": "W3C Trace Context; kept.", "schema": TEXT}
 _KNOWN = {
     "name": "If-None-Match",
     "in": "header",
@@ -85,7 +85,7 @@ _KNOWN = {
         Kind.BACKLOG_FULL,
         Kind.FORBIDDEN,
     ),
-    openapi_extra=body(PredictionRequest) | {"parameters": [PREFER, IDEMPOTENCY_KEY, _TRACE]},
+    openapi_extra=body(PredictionRequest) | {"parameters": [PREFER, IDEMPOTENCY_KEY, TRACE]},
 )
 async def enqueue(request: Request, model: Model) -> Response:
     """Returns when the prediction is durable, or with `Prefer: wait=n` when it has ended, after n seconds at most.

@@ -45,7 +45,6 @@ class Asking:
         *,
         routing_key: str | None = None,
         idempotency_key: str | None = None,
-        traceparent: str | None = None,
         owner: str | None = None,
         **options: Unpack[ManyOptions],
     ) -> Self:
@@ -55,8 +54,7 @@ class Asking:
         given: ManyOptions = {"priority": Priority.NORMAL, **options}
         asking = cls.many(model, **given)
         key = asking.key if idempotency_key is None else _sendable(key_of("idempotency_key", idempotency_key))
-        trace = traceparent_of(traceparent)
-        headers = {"Idempotency-Key": _quoted(key)} | ({} if trace is None else {"traceparent": trace})
+        headers = {**asking.headers, "Idempotency-Key": _quoted(key)}
         routing = key_of("routing_key", routing_key)
         fields = {} if routing is None else {"routing_key": encode_value(routing, "routing_key")}
         return cls(asking.model, asking.version, {**asking.fields, **fields}, headers, key)
@@ -71,6 +69,7 @@ class Asking:
         priority: Priority | str = Priority.BULK,
         deadline: float | timedelta | None = None,
         metadata: Mapping[str, Any] | None = None,
+        traceparent: str | None = None,
     ) -> Self:
         """For one request of many jobs; each call has a key of its own. Raises InvalidInput."""
         if not is_text(model):
@@ -88,7 +87,9 @@ class Asking:
         fields = {name: encode_value(value, name) for name, value in given.items() if value is not None}
         # The request may be sent twice, and must not count twice.
         key = secrets.token_urlsafe(18)
-        return cls(model, reference, fields, {"Idempotency-Key": _quoted(key)}, key)
+        trace = traceparent_of(traceparent)
+        headers = {"Idempotency-Key": _quoted(key)} | ({} if trace is None else {"traceparent": trace})
+        return cls(model, reference, fields, headers, key)
 
     def body(self, name: str, rows: bytes) -> bytes:
         parts = [b'"%s":%s' % (field.encode(), text) for field, text in {name: rows, **self.fields}.items()]
