@@ -25,3 +25,9 @@ def test_the_testing_client_says_what_it_needs():
     code = "import sys; sys.modules['sklearn'] = None; import inferq.testing"
     output = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False).stderr
     assert output.splitlines()[-1] == "ImportError: inferq.testing needs sklearn: pip install 'inferq[worker]'"
+
+
+def test_the_http_client_says_what_it_needs():
+    code = "import sys; sys.modules['httpx'] = None; import inferq.http"
+    output = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False).stderr
+    assert output.splitlines()[-1] == "ImportError: inferq.http needs httpx: pip install 'inferq[http]'"
