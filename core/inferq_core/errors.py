@@ -7,6 +7,8 @@ InferqError
 ├── UnknownModel            no model of that name
 ├── UnknownVersion          the model has no such version or alias
 ├── UnknownKey              no key of the gateway has this id
+├── UnknownWebhook          no webhook of a model has this id
+├── UnknownDelivery         no delivery of a webhook has this id
 ├── JobUnfinished           a job that has to end first
 ├── BacklogFull             the system cannot take more of a model, or not in time
 ├── JobFailed               `Job.result()` of a job that ended without a result
@@ -72,6 +74,14 @@ class UnknownVersion(InferqError, LookupError):
 
 class UnknownKey(InferqError, LookupError):
     """No key of the HTTP gateway has this id. `inferq keys list` shows them."""
+
+
+class UnknownWebhook(InferqError, LookupError):
+    """No webhook of a model has this id. `inferq webhooks list` shows them."""
+
+
+class UnknownDelivery(InferqError, LookupError):
+    """No delivery of a webhook has this id: it never was, or was purged. `inferq webhooks deliveries` shows them."""
 
 
 class BacklogFull(InferqError):

@@ -46,6 +46,7 @@ from inferq_core.store.records import (
     VersionRecord,
     WorkerBeat,
 )
+from inferq_core.store.webhook_contract import Outbox, Webhooks
 
 
 class Jobs(Protocol):
@@ -234,8 +235,9 @@ class Upkeep(Protocol):
         """Delete what ended before `before` (seconds since 1970); by table: rows deleted, after each transaction.
 
         Finished jobs with their results, feedback and idempotency keys; finished batches, logs, scaling decisions,
-        workers not seen since (nor for a week). Unfinished jobs stay. An id of a purged job is unknown. Short
-        transactions, which block nobody; whoever stops in the middle may go on later, and several may run at once.
+        deliveries of webhooks, workers not seen since (nor for a week). Unfinished jobs stay. An id of a purged job is
+        unknown. Short transactions, which block nobody; whoever stops in the middle may go on later, and several may
+        run at once.
         """
 
     def purgeable(self, *, before: float) -> Mapping[str, int]:
@@ -354,7 +356,7 @@ class Load(Protocol):
         """By worker: the batches it holds under a live lease. Each keeps one of its processes busy."""
 
 
-class Store(Jobs, Batches, Upkeep, Registry, Keys, Logs, Load, Protocol):
+class Store(Jobs, Batches, Upkeep, Registry, Keys, Webhooks, Outbox, Logs, Load, Protocol):
     """The whole store. Open one with `inferq_core.store.open_store(settings)`."""
 
     def now(self) -> float:

@@ -29,6 +29,7 @@ from inferq_core.store.tables import (
     meta,
     results,
     scaling_decisions,
+    webhook_deliveries,
     workers,
 )
 
@@ -56,6 +57,7 @@ WALKS = (
     _Walk(batches, batches.c.finished_at),
     _Walk(logs, logs.c.at),
     _Walk(scaling_decisions, scaling_decisions.c.at),
+    _Walk(webhook_deliveries, webhook_deliveries.c.ended_at),
 )
 
 

@@ -115,7 +115,7 @@ async def enqueue(request: Request, model: Model) -> Response:
     # What a key stands for already was submitted with options of its own.
     earlier = await services.now_of(job.id) if key is not None else None
     if result is not None:
-        described = Asked.of_request(asked) if earlier is None else Asked.of_view(earlier.view)
+        described = documents.asked_in(asked) if earlier is None else Asked.of_view(earlier.view)
         return answer(documents.ended(result, described), 200, headers)
     return answer(await _accepted(services, job.id, model, asked, earlier, waited=wait is not None), 202, headers)
 
