@@ -24,6 +24,10 @@ _LOCAL_NAT64 = ipaddress.IPv6Network("64:ff9b:1::/48")
 _COMPATIBLE = ipaddress.IPv6Network("::/96")
 
 
+# What is allowed where nothing is known of what is.
+EVERYWHERE: Networks = (ipaddress.ip_network("0.0.0.0/0"), ipaddress.ip_network("::/0"))
+
+
 @dataclass(frozen=True, slots=True)
 class Receiver:
     """Where a URL points to."""
@@ -104,17 +108,12 @@ def _behind(address: Address) -> Address:
     """The address of IPv4 to which one of IPv6 leads, or the address itself."""
     if isinstance(address, ipaddress.IPv4Address):
         return address
-    if address.ipv4_mapped is not None:
-        return address.ipv4_mapped
-    if address.sixtofour is not None:
-        return address.sixtofour
-    if address.teredo is not None:
-        return address.teredo[1]
-    if address in _NAT64 or (address in _COMPATIBLE and int(address) > 1):
-        return ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
     if address in _LOCAL_NAT64 or address.is_site_local:
         return ipaddress.IPv6Address("::")
-    return address
+    if address in _NAT64 or (address in _COMPATIBLE and int(address) > 1):
+        return ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
+    teredo = address.teredo and address.teredo[1]
+    return address.ipv4_mapped or address.sixtofour or teredo or address
 
 
 def _wrong(expected: str) -> InvalidInput:

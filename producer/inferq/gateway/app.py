@@ -13,12 +13,12 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from inferq.gateway import health, inference, models, predictions
+from inferq.gateway import health, inference, models, predictions, webhooks
 from inferq.gateway.descriptions import describe
 from inferq.gateway.envelope import Envelope
 from inferq.gateway.inference_schemas import InferRequest
 from inferq.gateway.problems import Kind, Problem, of_error, of_validation
-from inferq.gateway.schemas import FeedbackRequest, PredictionRequest
+from inferq.gateway.schemas import FeedbackRequest, PredictionRequest, WebhookRequest
 from inferq.gateway.services import Services
 from inferq_core.errors import InferqError
 from inferq_core.settings import Settings
@@ -30,7 +30,7 @@ or wait for it in the same request (`Prefer: wait=5`).
 What goes wrong is `application/problem+json` (RFC 9457) with a `type` that stays the same."""
 
 
-FORMS = (PredictionRequest, FeedbackRequest, InferRequest)
+FORMS = (PredictionRequest, FeedbackRequest, WebhookRequest, InferRequest)
 
 
 def create_app(settings: Settings, store: Store, *, keyless: bool = True) -> FastAPI:
@@ -54,7 +54,7 @@ def create_app(settings: Settings, store: Store, *, keyless: bool = True) -> Fas
         redirect_slashes=False,
     )
     app.openapi = partial(describe, app, FORMS)  # type: ignore[method-assign]  # FastAPI's documented way
-    for router in (predictions.router, models.router, health.router, inference.router):
+    for router in (predictions.router, models.router, webhooks.router, health.router, inference.router):
         app.include_router(router)
     app.add_exception_handler(Problem, _problem)
     app.add_exception_handler(InferqError, _inferq_error)

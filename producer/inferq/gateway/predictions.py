@@ -29,6 +29,7 @@ from inferq.gateway.schemas import (
     PredictionRequest,
 )
 from inferq.gateway.services import Services, services_of
+from inferq.gateway.webhook_documents import checked_webhook
 from inferq_core.errors import InferqError
 from inferq_core.ids import JobId
 from inferq_core.states import State
@@ -108,6 +109,7 @@ async def enqueue(request: Request, model: Model) -> Response:
         metadata=asked.metadata,
         traceparent=traceparent_of(request),
         owner=caller.key_id,
+        webhook=checked_webhook(asked.webhook, services.settings, "webhook"),
     )
     wait = wait_of(request, services.settings.max_wait)
     headers = {"Location": f"/v1/predictions/{job.id}"} | _applied(wait)

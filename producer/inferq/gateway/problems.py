@@ -19,9 +19,11 @@ from inferq_core.errors import (
     InferqError,
     InvalidInput,
     StoreError,
+    UnknownDelivery,
     UnknownJob,
     UnknownModel,
     UnknownVersion,
+    UnknownWebhook,
 )
 from inferq_core.logging import get_logger
 
@@ -63,6 +65,8 @@ class Kind(Enum):
     UNKNOWN_PREDICTION = ("unknown-prediction", 404, "There is no such prediction")
     UNKNOWN_MODEL = ("unknown-model", 404, "There is no such model")
     UNKNOWN_VERSION = ("unknown-version", 404, "The model has no such version")
+    UNKNOWN_WEBHOOK = ("unknown-webhook", 404, "There is no such webhook")
+    UNKNOWN_DELIVERY = ("unknown-delivery", 404, "There is no such delivery")
     METHOD_NOT_ALLOWED = ("method-not-allowed", 405, "This path does not know the method")
     BODY_TIMEOUT = ("body-timeout", 408, "The body did not arrive in time")
     TOO_LARGE = ("too-large", 413, "The body is too large")
@@ -206,6 +210,14 @@ def _of_unknown_version(error: InferqError) -> Problem:
     return Problem(Kind.UNKNOWN_VERSION, str(error))
 
 
+def _of_unknown_webhook(_: InferqError) -> Problem:
+    return Problem(Kind.UNKNOWN_WEBHOOK, "no webhook has this id: check it")
+
+
+def _of_unknown_delivery(_: InferqError) -> Problem:
+    return Problem(Kind.UNKNOWN_DELIVERY, "no delivery has this id, or it was deleted since: check it")
+
+
 def _of_full(error: BacklogFull) -> Problem:
     after = error.retry_after
     headers = {} if after is None else {"Retry-After": str(math.ceil(after))}
@@ -234,6 +246,8 @@ _BY_ERROR: tuple[tuple[type[InferqError], Callable[[Any], Problem]], ...] = (
     (UnknownJob, _of_unknown_job),
     (UnknownModel, _of_unknown_model),
     (UnknownVersion, _of_unknown_version),
+    (UnknownWebhook, _of_unknown_webhook),
+    (UnknownDelivery, _of_unknown_delivery),
     (BacklogFull, _of_full),
     (StoreError, _of_store),
     (BrokerUnavailable, _of_broker),
