@@ -226,7 +226,7 @@ def _claim(connection: Connection, host: str, lease: float, limit: int) -> list[
         .values(due_at=clock() + lease, attempts=table.c.attempts + 1, attempted_at=clock())
         .returning(table)
     ).all()
-    return sorted(map(_delivery, rows), key=lambda one: one.id)
+    return sorted(map(_delivery, rows), key=lambda one: (one.created_at, one.job_id))
 
 
 def _settle(connection: Connection, settled: Settled) -> int:

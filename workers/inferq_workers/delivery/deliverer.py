@@ -41,7 +41,7 @@ LOOK_INTERVAL = 1.0
 # Seconds for which this process counts as alive after it said so.
 LEASE = 20.0
 # Seconds besides the time of the attempt for which a delivery is held.
-MARGIN = 30.0
+MARGIN = 5.0
 # Reads and writes of the store side by side.
 THREADS = 4
 # Seconds until a store that was away is asked again.
