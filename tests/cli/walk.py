@@ -376,6 +376,6 @@ COMMANDS = {
     ),
 }
 # They end by a signal, or take long: the walk gives them what is wrong only.
-STAYING = ("demo", "up", "worker", "keeper", "flower", "gateway")
+STAYING = ("demo", "up", "worker", "keeper", "deliverer", "flower", "gateway")
 # They become another program before they look at store and broker.
-OTHER_PROCESS = ("worker", "keeper", "flower")
+OTHER_PROCESS = ("worker", "keeper", "deliverer", "flower")

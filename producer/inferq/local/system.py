@@ -1,4 +1,4 @@
-"""Broker, worker, keeper, deliverer and Flower on this machine: started in order, kept running, stopped in the opposite order."""
+"""The parts of inferq on this machine: started in order, kept running, stopped in the opposite order."""
 
 from __future__ import annotations
 

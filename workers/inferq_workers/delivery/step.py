@@ -8,7 +8,7 @@ from typing import Any
 from celery import bootsteps
 from celery.worker import state
 
-from inferq_core.errors import InferqError
+from inferq_core.errors import InferqError, SettingsError
 from inferq_core.logging import get_logger
 from inferq_core.messages import WEBHOOK_QUEUE
 from inferq_core.store import open_store
@@ -18,6 +18,7 @@ log = get_logger(__name__)
 
 # Seconds between two looks at the thread.
 WATCH_INTERVAL = 1.0
+EXIT_USAGE = 2
 EXIT_UNAVAILABLE = 3
 
 
@@ -40,7 +41,7 @@ class Delivering(bootsteps.StartStopStep):
         except InferqError as error:
             store.close()
             sys.stderr.write(f"inferq: {error}\n")
-            raise SystemExit(EXIT_UNAVAILABLE) from error
+            raise SystemExit(EXIT_USAGE if isinstance(error, SettingsError) else EXIT_UNAVAILABLE) from error
         self._store, worker.app.deliverer = store, deliverer
 
     def register_with_event_loop(self, worker: Any, hub: Any) -> None:
