@@ -27,7 +27,7 @@ class Delivering(ExitStack):
         return self.system.store
 
     def start_deliverer(self):
-        return self.system._start("deliverer", ["inferq_workers", "deliverer"], {})
+        return self.system.start_deliverer()
 
     def predict(self, url, **webhook):
         """The id of a prediction whose end is told to `url`."""

@@ -20,7 +20,7 @@ def test_whatever_ends_is_in_the_stream_also_what_ended_while_nobody_delivered(t
     with running(tmp_path, redis_binary, None, event_stream=NAME) as system:
 
         def deliverer():
-            started = system._start("deliverer", ["inferq_workers", "deliverer"], {})
+            started = system.start_deliverer()
             wait_for(lambda: "ready" in started.log.read_text(), timeout=PATIENCE, what="the deliverer")
             return started
 
