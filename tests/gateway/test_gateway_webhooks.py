@@ -56,6 +56,8 @@ def test_webhooks_of_models_are_for_administrators(http, admin, installation):
         assert_problem(http.request(method, path, headers=submit), 403, "forbidden")
         assert_problem(http.request(method, path, headers=other), 404, "unknown-webhook")
     assert_problem(make(http, submit), 403, "forbidden")
+    for path, methods in ((where, "DELETE, GET"), ("/v1/models/sums/webhooks", "GET, POST")):
+        assert http.options(path, headers=admin).headers["allow"] == methods
     assert_problem(make(http, other), 404, "unknown-model")
     assert_problem(make(http, admin, model="nobody"), 404, "unknown-model")
     assert http.post(f"{where}/rotate", headers=admin).json()["secret"] != webhook["secret"]

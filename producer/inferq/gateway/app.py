@@ -91,8 +91,15 @@ async def _http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     headers = dict(error.headers or {})
     if error.status_code == Kind.METHOD_NOT_ALLOWED.status:
-        allowed = headers.get("Allow", headers.get("allow", ""))
+        allowed = _allowed(request) or headers.get("Allow", headers.get("allow", ""))
+        headers = {"Allow": allowed}
         detail = f"{request.method} is not for this path; it knows {allowed}"
         return _answer(request, Problem(Kind.METHOD_NOT_ALLOWED, detail, headers=headers))
     detail = f"nothing is at {request.url.path[:200]!r}: /openapi.json describes what there is"
     return _answer(request, Problem(Kind.NOT_FOUND, detail))
+
+
+def _allowed(request: Request) -> str:
+    """The methods of all routes at the path: routing knows the first of them only."""
+    described = request.app.openapi()["paths"].get(getattr(request.scope.get("route"), "path_format", None), {})
+    return ", ".join(sorted(method.upper() for method in described))

@@ -42,6 +42,8 @@ LOOK_INTERVAL = 1.0
 LEASE = 20.0
 # Seconds besides the time of the attempt for which a delivery is held.
 MARGIN = 5.0
+# Seconds that what is under way has to end when this stops. What does not is tried again when its lease is over.
+GRACE = 5.0
 # Reads and writes of the store side by side.
 THREADS = 4
 # Seconds until a store that was away is asked again.
@@ -76,10 +78,10 @@ class Deliverer:
             self._loop.call_soon_threadsafe(self._woken.set)
 
     def stop(self) -> None:
-        """Take nothing more, and wait for what is under way; what does not end in time is tried again later."""
+        """Take nothing more, and wait a moment for what is under way."""
         self._is_stopping = True
         self.wake()
-        self._thread.join(self._settings.webhook_timeout + MARGIN)
+        self._thread.join(2 * GRACE)
         self._threads.shutdown(wait=False, cancel_futures=True)
         self._stream.close()
 
@@ -97,7 +99,10 @@ class Deliverer:
                 self._woken.clear()
                 if not await self._begin_some(poster):
                     await self._sleep()
-            await asyncio.gather(streaming, *self._tasks)
+                if streaming.done():
+                    streaming.result()  # raises what broke it
+            # Those that are left are cancelled when the loop ends.
+            await asyncio.wait([streaming, *self._tasks], timeout=GRACE)
         finally:
             names.close()
 
@@ -215,14 +220,14 @@ class Deliverer:
 
     async def _keep_streaming(self) -> None:
         """What goes to the event stream, beside the others: it must not wait for them, nor they for it."""
-        while not self._is_stopping:
+        while self._stream.is_wanted and not self._is_stopping:
             published = 0
             try:
                 published = await self._ask(self._stream.publish_some)
             except InferqError as error:
                 log.warning("event_stream_unavailable", reason=str(error), retry_in_seconds=PAUSE)
             if not published:
-                await asyncio.sleep(LOOK_INTERVAL if self._stream.is_wanted else PAUSE)
+                await asyncio.sleep(LOOK_INTERVAL)
 
     async def _ask(self, question: Callable[[], Answer]) -> Answer:
         return await asyncio.get_running_loop().run_in_executor(self._threads, question)
