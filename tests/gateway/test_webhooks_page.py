@@ -34,17 +34,39 @@ def test_curl(local_http):
         assert isinstance(json.loads(body), dict)
 
 
-def test_the_verifier_without_a_library():
+def python_verifier(cases):
     (code,) = (block for block in re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL) if "is_genuine" in block)
     place = {}
     exec(code, place)
-    old, new, body = new_secret(), new_secret(), b'{"id": 1}'
-    headers = signed_headers("an-id", int(time.time()), body, [new, old])
-    assert place["is_genuine"](new, headers, body)
-    assert place["is_genuine"](old, headers, body)
-    assert not place["is_genuine"](new, headers, body + b" ")
-    assert not place["is_genuine"](new_secret(), headers, body)
-    assert not place["is_genuine"](new, signed_headers("an-id", int(time.time()) - 600, body, [new]), body)
+    return [place["is_genuine"](secret, headers, body.encode()) for secret, headers, body in cases]
+
+
+def javascript_verifier(cases, folder):
+    if shutil.which("node") is None:
+        pytest.skip("no Node.js on this machine")
+    (code,) = (block for block in re.findall(r"```js\n(.*?)```", PAGE, re.DOTALL) if "isGenuine" in block)
+    ask = "const cases = JSON.parse(process.argv[2]);\nconsole.log(JSON.stringify(cases.map((one) => isGenuine("
+    (folder / "page.mjs").write_text(f"{code}\n{ask}one[0], one[1], Buffer.from(one[2])))));\n")
+    command = ["node", folder / "page.mjs", json.dumps(cases)]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=True)
+    return json.loads(ended.stdout)
+
+
+@pytest.mark.parametrize("language", ["python", "javascript"])
+def test_the_verifiers_without_a_library(language, tmp_path):
+    old, new, body = new_secret(), new_secret(), '{"city": "Zürich"}'
+    now = int(time.time())
+    headers = signed_headers("an-id", now, body.encode(), [new, old])
+    cases = [
+        (new, headers, body),
+        (old, headers, body),
+        (new, headers, body + " "),
+        (new_secret(), headers, body),
+        (new, {**headers, "webhook-id": "another"}, body),
+        (new, signed_headers("an-id", now - 600, body.encode(), [new]), body),
+    ]
+    verify = {"python": python_verifier, "javascript": lambda cases: javascript_verifier(cases, tmp_path)}[language]
+    assert verify(cases) == [True, True, False, False, False, False]
 
 
 def test_the_published_schedule_is_the_one_that_is_kept():

@@ -6,6 +6,7 @@ import asyncio
 import socket
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 from inferq_core.receivers import Address, address_of
 
@@ -26,8 +27,13 @@ class Names:
         if key not in self._under_way:
             lookup = asyncio.get_running_loop().run_in_executor(self._threads, _addresses, host, port)
             self._under_way[key] = lookup
-            lookup.add_done_callback(lambda _: self._under_way.pop(key, None))
+            lookup.add_done_callback(partial(self._forget, key))
         return asyncio.shield(self._under_way[key])
+
+    def _forget(self, key: tuple[str, int], lookup: asyncio.Future[Sequence[Address]]) -> None:
+        self._under_way.pop(key, None)
+        if not lookup.cancelled():
+            lookup.exception()  # nobody may be left who asks for it
 
     def close(self) -> None:
         """Without waiting for those under way."""
