@@ -345,6 +345,7 @@ COMMANDS = {
     "webhooks delete": Entry("{webhook}", {"ID": webhook()}),
     "webhooks enable": Entry("{webhook}", {"ID": webhook()}),
     "webhooks rotate": Entry("{webhook}", {"ID": webhook()}),
+    "webhooks secret": Entry(""),
     "webhooks deliveries": Entry(
         "",
         {

@@ -16,7 +16,7 @@ from inferq.cli.times import iso
 from inferq.options import check_ends
 from inferq_core.receivers import parse_receiver
 from inferq_core.settings import load_settings
-from inferq_core.signing import ROTATION_SECONDS, new_secret, secret_of_webhook
+from inferq_core.signing import ROTATION_SECONDS, STORE_SECRET, new_secret, secret_of_webhook
 from inferq_core.store import open_store
 from inferq_core.store.webhook_records import Delivery, DeliveryState, NewWebhook, WebhookRecord
 
@@ -59,10 +59,10 @@ def create(
     settings = load_settings()
     place = parse_receiver(url, settings.webhook_networks).place
     wanted = NewWebhook(secrets.token_hex(6), model, url, place, check_ends(state))
-    secret = new_secret()
+    fresh = new_secret()
     with closing(open_store(settings)) as store:
-        made = store.add_webhook(wanted, secret)
-    echo(f"{made.id} {secret}")
+        made = store.add_webhook(wanted, fresh)
+    echo(f"{made.id} {fresh}")
     echo("the secret is not shown again; `inferq webhooks rotate ID` makes another", err=True)
 
 
@@ -106,10 +106,28 @@ def enable(webhook_id: WebhookId) -> None:
 @app.command(cls=Command, epilog=examples("inferq webhooks rotate 4f1c09d2ab37"))
 def rotate(webhook_id: WebhookId) -> None:
     """Print a new secret of a webhook, once. For a day the one before signs as well."""
-    secret = new_secret()
+    fresh = new_secret()
     with closing(open_store(load_settings())) as store:
-        store.rotate_secret(secret_of_webhook(store.webhook(webhook_id).id), secret, keep=ROTATION_SECONDS)
-    echo(secret)
+        store.rotate_secret(secret_of_webhook(store.webhook(webhook_id).id), fresh, keep=ROTATION_SECONDS)
+    echo(fresh)
+
+
+@app.command(cls=Command, epilog=examples("inferq webhooks secret", "inferq webhooks secret --rotate"))
+def secret(
+    *,
+    rotate_it: Annotated[
+        bool, typer.Option("--rotate", help="Make a new one; for a day the one before signs as well.")
+    ] = False,
+) -> None:
+    """Print the secret that signs webhooks of single jobs that have no key: those of Client.submit(…, webhook=…).
+
+    Each key of the gateway has one of its own: GET /v1/webhooks/secret.
+    """
+    fresh = new_secret()
+    with closing(open_store(load_settings())) as store:
+        if rotate_it:
+            store.rotate_secret(STORE_SECRET, fresh, keep=ROTATION_SECONDS)
+        echo(store.make_secret(STORE_SECRET, fresh)[0])
 
 
 @app.command(
