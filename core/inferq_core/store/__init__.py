@@ -25,6 +25,7 @@ from inferq_core.store.stats import StatsPart
 from inferq_core.store.tables import meta
 from inferq_core.store.translation import UPGRADE_HINT
 from inferq_core.store.upkeep import UpkeepPart
+from inferq_core.store.uploads import UploadsPart
 
 __all__ = ["SqlStore", "Store", "open_store"]
 
@@ -42,6 +43,7 @@ class SqlStore(
     PurgingPart,
     RegistryPart,
     KeysPart,
+    UploadsPart,
     LogsPart,
     LoadPart,
     ScalingPart,
