@@ -19,10 +19,10 @@ from inferq_core.store.records import NewJob
 
 
 class RefusedRow(InvalidInput):
-    """One of many rows does not fit the model; `index` says which. Its cause says more."""
+    """One of many rows does not fit the model; `index` says which."""
 
-    def __init__(self, index: int, reason: str) -> None:
-        super().__init__(reason)
+    def __init__(self, index: int, error: InvalidInput) -> None:
+        super().__init__(str(error), place=error.place, expected=error.expected, got=error.got)
         self.index = index
 
 
@@ -54,7 +54,7 @@ class RowJobs:
                 one = signature.check(row, max_rows=self._max_rows) if together is None else together[index]
                 checked.append(one.within(self._max_bytes))
             except InvalidInput as error:
-                raise RefusedRow(index, str(error)) from error
+                raise RefusedRow(index, error) from error
         return checked
 
     def room(self, first: int, rows: int) -> int:

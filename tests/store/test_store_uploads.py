@@ -1,6 +1,7 @@
 """Uploads: rows that are accepted while their body is read."""
 
 import time
+from dataclasses import replace
 
 import pytest
 from given import LOG, new_job, succeeded
@@ -87,18 +88,20 @@ def test_a_step_may_be_repeated_and_none_left_out(store):
 
 def test_whoever_takes_over_shuts_the_other_out(store):
     upload = added(store, 3, idempotency_key="monday")
-    assert store.resume_upload("tuesday", "reader-2") is None
-    taken = store.resume_upload("monday", "reader-2")
-    assert (taken.upload, taken.accepted, taken.rows_digest) == (upload, 3, "digest-3")
+    assert store.resume_upload(replace(upload, idempotency_key="tuesday"), "reader-2") is None
+    store.resume_upload(replace(upload, version="2"), "reader-2")  # asks for something else
+    store.add_rows(step(upload, 3, 1))
+    taken = store.resume_upload(upload, "reader-2")
+    assert (taken.upload, taken.accepted, taken.rows_digest) == (upload, 4, "digest-4")
     with pytest.raises(UploadEnded):
-        store.add_rows(step(upload, 3, 1))
+        store.add_rows(step(upload, 4, 1))
     ended(store, upload, UploadState.INCOMPLETE, "broken")
     assert store.upload(upload.id).state is UploadState.READING
-    store.add_rows(step(upload, 3, 1, "reader-2"))
+    store.add_rows(step(upload, 4, 1, "reader-2"))
     ended(store, upload, UploadState.COMPLETE, reader="reader-2")
-    assert store.resume_upload("monday", "reader-3").state is UploadState.COMPLETE
+    assert store.resume_upload(upload, "reader-3").state is UploadState.COMPLETE
     with pytest.raises(UploadEnded):
-        store.add_rows(step(upload, 4, 1, "reader-3"))
+        store.add_rows(step(upload, 5, 1, "reader-3"))
 
 
 def test_a_key_and_a_millisecond_have_one_upload(store):

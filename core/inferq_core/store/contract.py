@@ -43,6 +43,7 @@ from inferq_core.store.records import (
     ScalingDecision,
     StoredResult,
     StoreStats,
+    Upload,
     UploadCounts,
     UploadEnd,
     UploadNow,
@@ -324,8 +325,11 @@ class Uploads(Protocol):
         reader took over), or when its key or millisecond belong to another upload.
         """
 
-    def resume_upload(self, idempotency_key: str, reader: str) -> UploadNow | None:
-        """The upload that has the key. From now on `reader` goes on with it, unless it is complete or cancelled."""
+    def resume_upload(self, wanted: Upload, reader: str) -> UploadNow | None:
+        """The upload that has the key of `wanted`.
+
+        From now on `reader` goes on with it, unless it is complete, cancelled, or of another model, version or method.
+        """
 
     def hear_upload(self, upload_id: UploadId, reader: str, bytes_read: int) -> None:
         """The body is still being read: one of which nothing was heard for half a minute counts as broken off."""

@@ -55,12 +55,13 @@ class UploadsPart(Part):
 
         return self._database.write(work)
 
-    def resume_upload(self, idempotency_key: str, reader: str) -> UploadNow | None:
-        known = uploads.c.idempotency_key == idempotency_key
-        resumable = uploads.c.state.in_([UploadState.READING, UploadState.INCOMPLETE])
+    def resume_upload(self, wanted: Upload, reader: str) -> UploadNow | None:
+        known = uploads.c.idempotency_key == wanted.idempotency_key
         statement = (
             update(uploads)
-            .where(known, resumable)
+            .where(known, uploads.c.state.in_([UploadState.READING, UploadState.INCOMPLETE]))
+            .where(uploads.c.model == wanted.model, uploads.c.method == wanted.method.value)
+            .where(uploads.c.version.is_not_distinct_from(wanted.version))
             .values(reader=reader, state=UploadState.READING, reason=None, ended_at=None, heard_at=clock())
         )
 

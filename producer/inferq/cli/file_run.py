@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -109,9 +108,7 @@ class FileRun:
         try:
             return self._run.check(block.rows)
         except RefusedRow as error:
-            # The signature counts rows within the job; here the job is one row, and the file says where it is.
-            reason = re.sub(r"^row 0[:,] ", "", str(error))
-            raise InvalidInput(f"{self._file.reader.where(block.places[error.index])}: {reason}") from error
+            raise self._file.reader.refused(block.places[error.index], error) from error
 
     def _collect(self, deliver: Deliver, tally: Tally, deadline: float, *, under_way: int) -> None:
         """Deliver what has ended; while more rows than `under_way` are enqueued and not answered, wait for it."""

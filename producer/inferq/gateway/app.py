@@ -13,7 +13,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from inferq.gateway import health, inference, models, predictions
+from inferq.gateway import events, health, inference, models, predictions, uploads
 from inferq.gateway.descriptions import describe
 from inferq.gateway.envelope import Envelope
 from inferq.gateway.inference_schemas import InferRequest
@@ -54,7 +54,7 @@ def create_app(settings: Settings, store: Store, *, keyless: bool = True) -> Fas
         redirect_slashes=False,
     )
     app.openapi = partial(describe, app, FORMS)  # type: ignore[method-assign]  # FastAPI's documented way
-    for router in (predictions.router, models.router, health.router, inference.router):
+    for router in (predictions.router, events.router, uploads.router, models.router, health.router, inference.router):
         app.include_router(router)
     app.add_exception_handler(Problem, _problem)
     app.add_exception_handler(InferqError, _inferq_error)

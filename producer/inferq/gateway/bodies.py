@@ -14,6 +14,7 @@ from inferq.gateway.problems import Fault, Kind, Problem, of_validation
 JSON = "application/json"
 # Seconds that a body may take to arrive: time for 32 MiB over a slow line, and an end for whoever drips.
 BODY_SECONDS = 60.0
+SETTING = "INFERQ_MAX_BODY_BYTES"
 # What is left of a body that is not read to its end is not waited for.
 _CLOSE = {"Connection": "close"}
 
@@ -52,14 +53,14 @@ async def read_bytes(request: Request, max_bytes: int) -> bytes:
     """The body. Raises Problem as soon as it is known to be too large, or late."""
     declared = request.headers.get("content-length", "")
     if declared.isdigit() and int(declared) > max_bytes:
-        raise _too_large(max_bytes)
+        raise too_large(max_bytes, SETTING)
     size, chunks = 0, []
     try:
         async with asyncio.timeout(BODY_SECONDS):
             async for chunk in request.stream():
                 size += len(chunk)
                 if size > max_bytes:
-                    raise _too_large(max_bytes)
+                    raise too_large(max_bytes, SETTING)
                 chunks.append(chunk)
     except TimeoutError:
         raise Problem(
@@ -68,10 +69,8 @@ async def read_bytes(request: Request, max_bytes: int) -> bytes:
     return b"".join(chunks)
 
 
-def _too_large(max_bytes: int) -> Problem:
-    return Problem(
-        Kind.TOO_LARGE, f"at most {max_bytes} bytes are read (INFERQ_MAX_BODY_BYTES): send fewer rows", headers=_CLOSE
-    )
+def too_large(max_bytes: int, setting: str) -> Problem:
+    return Problem(Kind.TOO_LARGE, f"at most {max_bytes} bytes are read ({setting}): send fewer rows", headers=_CLOSE)
 
 
 def require_type(request: Request, *names: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
@@ -36,11 +37,22 @@ class Block:
 
 
 class UnreadableRow(InvalidInput):
-    """At this place (see `RowReader.where`) is no row."""
+    """At this place (see `RowReader.where`) is no row, or none that fits; `column`: the one at fault, if it is one."""
 
-    def __init__(self, message: str, at: int, *, expected: str | None = None, got: str | None = None) -> None:
+    def __init__(
+        self,
+        message: str,
+        at: int,
+        *,
+        counted: str = "line",
+        column: int | str | None = None,
+        expected: str | None = None,
+        got: str | None = None,
+    ) -> None:
         super().__init__(message, expected=expected, got=got)
         self.at = at
+        self.counted = counted
+        self.column = column
 
 
 class RowReader(ABC, Generic[From]):
@@ -63,6 +75,13 @@ class RowReader(ABC, Generic[From]):
 
     def where(self, place: int) -> str:
         return f"{self.source.name}, {self.place} {place}"
+
+    def refused(self, place: int, error: InvalidInput) -> UnreadableRow:
+        """What a signature said of the row at this place, alone."""
+        # It counts rows within the job; here the job is one row.
+        reason = f"{self.where(place)}: {re.sub(r'^row 0[:,] ', '', str(error))}"
+        column = error.place[1] if len(error.place) > 1 else None
+        return UnreadableRow(reason, place, counted=self.place, column=column, expected=error.expected, got=error.got)
 
 
 class LineReader(RowReader[Source]):
