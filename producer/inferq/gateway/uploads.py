@@ -275,13 +275,12 @@ async def _visible(services: Services, caller: Caller, batch_id: str) -> UploadN
 
 
 async def _document(services: Services, now: UploadNow) -> dict[str, Any]:
-    counts = await services.batch_jobs.counts(now.upload.id)
+    counts = await services.batch_jobs.counts(now)
     ended = sum(n for state, n in counts.states.items() if state.terminal)
     return _item(now) | {
-        "accepted": counts.accepted,
         "counts": {state.value: counts.states.get(state, 0) for state in State},
         "ended": ended,
-        "progress": ended / max(counts.accepted, 1),
+        "progress": ended / now.accepted,
     }
 
 
