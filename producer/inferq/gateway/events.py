@@ -42,6 +42,16 @@ _LAST = {
     "schema": TEXT,
     "example": "running.1",
 }
+# One event; tools that know server-sent events read the schema so.
+_EVENT = {
+    "type": "object",
+    "properties": {
+        "id": TEXT | {"description": "`STATE.ATTEMPTS`", "example": "running.1"},
+        "event": TEXT | {"description": "Always `state`."},
+        "data": TEXT | {"description": "The prediction as `GET` shows it, as JSON."},
+        "retry": {"type": "integer", "description": "Milliseconds after which to connect anew."},
+    },
+}
 
 
 @router.get(
@@ -53,7 +63,7 @@ _LAST = {
             200: {
                 "description": "An event `state` for where it is now and for each change: the prediction as `data`, "
                 "and `STATE.ATTEMPTS` as `id`. Ends with the prediction.",
-                "content": {"text/event-stream": {"schema": TEXT}},
+                "content": {"text/event-stream": {"schema": _EVENT}},
             },
             204: {"description": "It has ended, and `Last-Event-ID` is of its end: nothing more will come."},
         },
