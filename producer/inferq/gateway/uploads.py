@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import importlib.util
 from collections.abc import Mapping
 from dataclasses import replace
@@ -12,7 +11,6 @@ import orjson
 from fastapi import APIRouter, Path, Query
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
-from starlette.types import Receive, Scope, Send
 
 from inferq.gateway import bodies
 from inferq.gateway.access import Caller
@@ -44,8 +42,6 @@ FORMATS: Mapping[str, str] = {
     "application/vnd.apache.parquet": "parquet",
 }
 NDJSON = "application/x-ndjson"
-# Seconds for which what is left of a refused body is read and dropped: whoever still sends it gets the answer so.
-LINGER_SECONDS = 5.0
 
 _LINES = {"schema": TEXT, "example": '[5.1, 3.5, 1.4, 0.2]\n{"age": 41, "plan": "basic"}\n'}
 _BODY = {
@@ -107,7 +103,7 @@ async def enqueue(request: Request, model: Model, options: Annotated[BatchOption
         now = await services.readings.read(request, asked)
     except Problem as problem:
         told = replace(problem, headers={**problem.headers, "Connection": "close"})
-        return _Lingering(told.response(request.url.path, request.state.request_id), request)
+        return bodies.Lingering(told.response(request.url.path, request.state.request_id), request)
     return answer(await _document(services, now), 202, {"Location": f"/v1/batches/{now.upload.id}"})
 
 
@@ -189,27 +185,6 @@ async def cancel(request: Request, batch_id: BatchId) -> Response:
     caller.require(KeyScope.SUBMIT if caller.owns(now.upload) else KeyScope.ADMIN)
     await services.batch_jobs.cancel(now)
     return answer(await _document(services, await services.ask(lambda store: store.upload(now.upload.id))))
-
-
-class _Lingering(Response):
-    """A complete answer to a body that is still being sent."""
-
-    def __init__(self, inner: Response, request: Request) -> None:
-        super().__init__(inner.body, inner.status_code)
-        self.raw_headers = inner.raw_headers
-        self._request = request
-
-    async def __call__(self, _: Scope, receive: Receive, send: Send) -> None:
-        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
-        await send({"type": "http.response.body", "body": self.body, "more_body": True})
-        if not getattr(self._request.state, "is_read", False):
-            try:
-                async with asyncio.timeout(LINGER_SECONDS):
-                    while (await receive()).get("more_body", False):
-                        pass
-            except TimeoutError:
-                pass
-        await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
 def _format_of(request: Request) -> str:
