@@ -29,7 +29,7 @@ TIMES_ITS_PRICE = 4
 # Batches whose counts are kept.
 MAX_KEPT = 1_000
 # Rows that one look at the results reads, and that are cancelled together.
-LOOK_ROWS = 500
+LOOK_ROWS = 1_000
 # Seconds for which a request waits until the rows of its batch are cancelled; they are in any case.
 CANCEL_SECONDS = 10.0
 
@@ -131,11 +131,12 @@ def _open_rows(store: Store, *, upload_id: UploadId, before: JobId | None) -> Se
 
 def _lines(store: Store, *, upload: Upload, numbers: range) -> bytes:
     ids = [upload.ids.at(number) for number in numbers]
-    ended: dict[JobId, StoredResult | State] = {**store.results(ids)}
-    for job_id, job in store.now_of([job_id for job_id in ids if job_id not in ended]).items():
-        ended[job_id] = job.result or job.view.state  # it may have ended since
+    found: dict[JobId, StoredResult | State] = {**store.results(ids)}
+    states = store.states([job_id for job_id in ids if job_id not in found])
+    found.update(states)
+    found.update(store.results([job_id for job_id, state in states.items() if state.terminal]))  # ended since
     lines = [
-        _line(number, job_id, ended[job_id]) for number, job_id in zip(numbers, ids, strict=True) if job_id in ended
+        _line(number, job_id, found[job_id]) for number, job_id in zip(numbers, ids, strict=True) if job_id in found
     ]
     return b"".join(orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE) for line in lines)
 
