@@ -9,11 +9,12 @@ import pyarrow as pa
 import pytest
 from installation import ROW, in_thread, until
 from pyarrow import parquet
-from served import ServedHere, assert_problem, bearing
+from served import PATIENCE, ServedHere, assert_problem, bearing
 from sqlalchemy import select
 
 from inferq import State
 from inferq.gateway import bodies
+from inferq.gateway.reading import MAX_READINGS
 from inferq_core.ids import JobId, new_job_id
 from inferq_core.store.records import KeyScope
 from inferq_core.store.tables import jobs
@@ -203,7 +204,7 @@ class Slow:
     """A connection that sends a body piece by piece."""
 
     def __init__(self, http, *, length=1_000_000, headers=None):
-        self.socket = socket.create_connection((http.base_url.host, http.base_url.port))
+        self.socket = socket.create_connection((http.base_url.host, http.base_url.port), timeout=PATIENCE)
         head = {"Host": http.base_url.host, "Content-Type": NDJSON, "Content-Length": str(length), **(headers or {})}
         text = "".join(f"{name}: {value}\r\n" for name, value in head.items())
         self.socket.sendall(f"POST /v1/models/sums/batches HTTP/1.1\r\n{text}\r\n".encode())
@@ -360,6 +361,19 @@ def test_whoever_still_sends_gets_the_answer_all_the_same(local_http):
     connection.send(b"x" * 20_000_000)  # raises when the connection is gone
     assert connection.socket.recv(12) == b"HTTP/1.1 422"
     connection.close()
+
+
+def test_only_some_are_read_at_a_time(local_http):
+    connections = [Slow(local_http) for _ in range(MAX_READINGS)]
+    for connection in connections:
+        connection.send(lines(rows_of(1_000)))
+    until(lambda: len(local_http.get("/v1/batches").json()["batches"]) == MAX_READINGS)
+    busy = send(local_http, lines([ROW]))
+    assert_problem(busy, 503, "unavailable")
+    assert busy.headers["retry-after"]
+    for connection in connections:
+        connection.close()
+    until(lambda: send(local_http, lines([ROW])).status_code == 202)
 
 
 def test_lists_go_by_cursor(local, local_http):

@@ -7,7 +7,7 @@ import pytest
 from given import LOG, new_job, succeeded
 
 from inferq_core.errors import UnknownUpload, UploadEnded
-from inferq_core.ids import new_batch_id, new_upload_id
+from inferq_core.ids import NumberedIds, new_batch_id, new_upload_id
 from inferq_core.states import Method, Priority, State
 from inferq_core.store import uploads as module
 from inferq_core.store.records import Upload, UploadEnd, UploadState, UploadStep
@@ -148,6 +148,12 @@ def test_counts_tell_where_its_jobs_are(store):
     }
     assert store.open_rows(upload.id, limit=2) == [ids[4], ids[3]]
     assert store.open_rows(upload.id, before=ids[3]) == [ids[2]]
+
+
+def test_a_stranger_in_its_millisecond_is_none_of_its_rows(store):
+    upload = added(store, 2)
+    store.accept([new_job(id=NumberedIds(b"another", upload.started_ms).at(0))])
+    assert store.open_rows(upload.id) == ids_of(upload, 2)[::-1]
 
 
 def test_cancelling_takes_no_more_rows(store):
