@@ -265,7 +265,8 @@ def test_a_key_goes_on_where_it_broke_off(installation, http):
     for other in (rows[1:], rows[:900], [[9, 9, 9, 9], *rows[1:]]):
         assert_problem(send(http, lines(other), headers=key), 422, "idempotency-key-reused")
     assert_problem(send(http, lines(rows), headers=key, method="predict_proba"), 422, "idempotency-key-reused")
-    batch = sent(http, lines(rows), headers=key)
+    batch = sent(http, lines(rows), headers=key, priority="interactive")
+    assert {item["priority"] for item in http.get("/v1/predictions").json()["predictions"]} == {"bulk"}
     assert (batch["id"], batch["state"], batch["accepted"]) == (broken["batch"], "complete", 1_500)
     assert inputs(installation, batch["id"], 1_500) == [[row] for row in rows]
     assert sent(http, lines(rows), headers=key)["id"] == batch["id"]

@@ -108,17 +108,21 @@ class Readings:
         self._publisher.close()
 
     def _work(self, asked: Asked, body: Body) -> UploadNow:
-        jobs = RowJobs(self._catalog, self._admission, self._settings, asked.model, asked.options)
+        def jobs_of(upload: Upload) -> RowJobs:
+            options = asked.options._replace(priority=upload.priority, deadline=upload.deadline)
+            return RowJobs(self._catalog, self._admission, self._settings, asked.model, options)
+
+        upload = asked.upload()
         try:
-            signature = jobs.signature
-            uploader = Uploader(self._store, self._intake, jobs, asked.upload(), self._settings.max_wait)
+            signature = jobs_of(upload).signature
+            uploader = Uploader(self._store, self._intake, jobs_of, upload, self._settings.max_wait)
         except InferqError as error:
             raise of_error(error) from error
         body.between = lambda: uploader.hear(body.received)
         try:
             with _reader(asked.format, body, signature) as reader:
                 for block in reader.blocks():
-                    _put(uploader, jobs, reader, block, body)
+                    _put(uploader, reader, block, body)
             return uploader.finish(body.received)
         except Exception as error:
             told = _broken_off(uploader, error, body.received)
@@ -127,12 +131,12 @@ class Readings:
             raise told from error
 
 
-def _put(uploader: Uploader, jobs: RowJobs, reader: RowReader[Any], block: Block, body: Body) -> None:
+def _put(uploader: Uploader, reader: RowReader[Any], block: Block, body: Body) -> None:
     """Rows before one that does not fit are enqueued all the same. Raises UnreadableRow for that one."""
     try:
-        checked, refused = jobs.check(block.rows), None
+        checked, refused = uploader.jobs.check(block.rows), None
     except RefusedRow as error:
-        checked, refused = jobs.check(block.rows[: error.index]), error
+        checked, refused = uploader.jobs.check(block.rows[: error.index]), error
     uploader.put(checked, body.received, body.heed)
     if refused is not None:
         raise reader.refused(block.places[refused.index], refused) from refused

@@ -30,15 +30,16 @@ QUIET_TRIES = 20
 class Uploader:
     """For one body, and one thread. `patience`: seconds to wait for room in the backlog.
 
-    An upload that has the same key is gone on with: its rows must come again, from the first on, and those that were
-    accepted are not enqueued again. Raises IdempotencyConflict when the key stands for something else.
+    An upload that has the same key is gone on with, as it was begun: its rows must come again, from the first on, and
+    those that were accepted are not enqueued again. Raises IdempotencyConflict when the key stands for something else.
     """
 
-    def __init__(self, store: Uploads, intake: Intake, jobs: RowJobs, upload: Upload, patience: float) -> None:
+    def __init__(
+        self, store: Uploads, intake: Intake, jobs_of: Callable[[Upload], RowJobs], upload: Upload, patience: float
+    ) -> None:
         self.reader = uuid.uuid4().hex
         self._store = store
         self._intake = intake
-        self._jobs = jobs
         self._patience = patience
         self._digest = hashlib.sha256()
         self._passed = 0  # rows that came, those that were accepted before included
@@ -48,6 +49,7 @@ class Uploader:
         self.accepted = 0 if self._earlier is None else self._earlier.accepted
         if _asked(self.upload) != _asked(upload):
             raise _conflict()
+        self.jobs = jobs_of(self.upload)
 
     def put(self, rows: Sequence[CheckedRows], bytes_read: int, heed: Callable[[], None]) -> None:
         """The next rows; all are durable on return. `heed` is called while there is no room for them.
@@ -105,7 +107,7 @@ class Uploader:
         until = time.monotonic() + self._patience
         while True:
             try:
-                return self._jobs.room(self.accepted, rows)
+                return self.jobs.room(self.accepted, rows)
             except BacklogFull as full:
                 if full.never_fits or time.monotonic() >= until:
                     raise
@@ -115,7 +117,7 @@ class Uploader:
     def _add(self, rows: Sequence[CheckedRows], bytes_read: int) -> None:
         if not self.accepted:
             self.upload = replace(self.upload, started_ms=_quiet_ms(self._store))
-        for chunk in chunks(self._jobs.jobs(self.accepted, rows, self.upload.ids)):
+        for chunk in chunks(self.jobs.jobs(self.accepted, rows, self.upload.ids)):
             for job in chunk:
                 self._digest.update(job.inputs.encode())
             step = UploadStep(
