@@ -65,14 +65,18 @@ class BatchJobs:
         """Take back what has not ended, the last rows first: those are farthest from being run.
 
         Returns after CANCEL_SECONDS at the latest, and goes on then. A batch whose rows have all ended stays as it is.
+        Raises StoreError.
         """
         upload_id = now.upload.id
         is_open = now.state is UploadState.READING
         if not is_open and not await self._ask(lambda store: store.open_rows(upload_id, limit=1)):
             return
         await self._ask(lambda store: store.cancel_upload(upload_id))
-        await asyncio.wait({self._once(self._cancelling, upload_id, self._cancel)}, timeout=CANCEL_SECONDS)
+        task = self._once(self._cancelling, upload_id, self._cancel)
+        await asyncio.wait({task}, timeout=CANCEL_SECONDS)
         self._forget(upload_id)
+        if task.done():
+            task.result()  # raises what stopped it
 
     async def lines(self, now: UploadNow, first: int, must_end: Callable[[], bool]) -> AsyncIterator[bytes]:
         """Its accepted rows from number `first` on, in order: a line of JSON each, as they are when it is written."""
@@ -106,13 +110,10 @@ class BatchJobs:
 
     async def _cancel(self, upload_id: UploadId) -> None:
         before: JobId | None = None
-        try:
-            while found := await self._ask(partial(_open_rows, upload_id=upload_id, before=before)):
-                with suppress(UnknownJob):  # purged meanwhile
-                    await self._client.cancel_many(found)
-                before = found[-1]
-        except InferqError as error:
-            log.warning("batch_not_cancelled", upload=upload_id, reason=str(error))
+        while found := await self._ask(partial(_open_rows, upload_id=upload_id, before=before)):
+            with suppress(UnknownJob):  # purged meanwhile
+                await self._client.cancel_many(found)
+            before = found[-1]
 
 
 def _agree(now: UploadNow, counts: UploadCounts) -> bool:
@@ -123,6 +124,9 @@ def _agree(now: UploadNow, counts: UploadCounts) -> bool:
 def _drop(tasks: dict[UploadId, Any], upload_id: UploadId, task: asyncio.Future[Any]) -> None:
     if tasks.get(upload_id) is task:
         del tasks[upload_id]
+    error = None if task.cancelled() else task.exception()
+    if error is not None:  # nobody may be there any more to raise it
+        log.warning("batch_task_failed", upload=upload_id, reason=str(error))
 
 
 def _open_rows(store: Store, *, upload_id: UploadId, before: JobId | None) -> Sequence[JobId]:
