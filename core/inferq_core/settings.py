@@ -116,6 +116,9 @@ class Settings(BaseSettings):
     max_body_bytes: int = Field(
         default=32 * 1024 * 1024, ge=1, description="Bytes that the body of one HTTP request may have"
     )
+    max_batch_body_bytes: int = Field(
+        default=4 * 1024**3, ge=1, description="Bytes that the body of a batch over HTTP may have"
+    )
     max_wait: float = Field(
         default=60.0, gt=0, le=DAY, description="Seconds for which one HTTP request may wait for a result"
     )

@@ -26,6 +26,7 @@ from inferq_core.store.stats import StatsPart
 from inferq_core.store.tables import meta
 from inferq_core.store.translation import UPGRADE_HINT
 from inferq_core.store.upkeep import UpkeepPart
+from inferq_core.store.uploads import UploadsPart
 from inferq_core.store.webhooks import WebhooksPart
 
 __all__ = ["SqlStore", "Store", "open_store"]
@@ -46,6 +47,7 @@ class SqlStore(
     KeysPart,
     WebhooksPart,
     OutboxPart,
+    UploadsPart,
     LogsPart,
     LoadPart,
     ScalingPart,

@@ -27,6 +27,7 @@ class Role(StrEnum):
 _QUEUED = (
     "id, model, queue, priority, n_rows, attempts, solo_crashes, published_at, republished, created_at, deadline_at"
 )
+_READ_ON = "reader, accepted, rows_digest, bytes_read, state, reason, heard_at, ended_at"
 WRITES: Mapping[Role, Mapping[str, str]] = {
     Role.SUBMIT: {
         "jobs": "INSERT",
@@ -34,6 +35,7 @@ WRITES: Mapping[Role, Mapping[str, str]] = {
         "idempotency_keys": "INSERT",
         "feedback": "INSERT",
         "subscriptions": "INSERT",
+        "uploads": f"INSERT, UPDATE ({_READ_ON})",
     },
     Role.WORKER: {
         "pending": "UPDATE, DELETE",

@@ -24,7 +24,7 @@ from sqlalchemy import (
 )
 
 # The newest migration. Revisions are numbers in order, so that "older than" can be told without alembic.
-SCHEMA_REVISION = "0009"
+SCHEMA_REVISION = "0010"
 
 metadata = MetaData(
     naming_convention={
@@ -343,6 +343,37 @@ Index(
     postgresql_where=text("due_at IS NOT NULL"),
     sqlite_where=text("due_at IS NOT NULL"),
 )
+# Bodies of many rows that came over HTTP. The ids of their jobs follow from `secret` and `started_ms`, which no other
+# job shares, so that nothing is kept for each of them. `reader`: the request that reads the body, and the fence of what
+# it writes.
+uploads = Table(
+    "uploads",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("owner", Text),
+    Column("idempotency_key", Text),
+    Column("model", Text, nullable=False),
+    Column("version", Text),
+    Column("method", Text, nullable=False),
+    Column("priority", SmallInteger, nullable=False),
+    Column("deadline", Double),
+    Column("metadata", Text),
+    Column("format", Text, nullable=False),
+    Column("secret", Text, nullable=False),
+    Column("started_ms", BigInteger, nullable=False),
+    Column("bytes_total", BigInteger),
+    Column("reader", Text, nullable=False),
+    Column("accepted", BigInteger, nullable=False),
+    Column("rows_digest", Text, nullable=False),
+    Column("bytes_read", BigInteger, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("reason", Text),
+    Column("created_at", Double, nullable=False),
+    Column("heard_at", Double, nullable=False),
+    Column("ended_at", Double),
+)
+Index("ix_uploads_idempotency_key", uploads.c.idempotency_key, unique=True)
+Index("ix_uploads_started_ms", uploads.c.started_ms, unique=True)
 
 leases = Table(
     "leases",

@@ -265,6 +265,9 @@ class ProblemFault(BaseModel):
     detail: str = Field(description="What is wrong.", examples=["row 0, column 2: expected a number, got 'x' (str)"])
     pointer: str | None = Field(default=None, description="Where in the body (RFC 6901).", examples=["/inputs/0/2"])
     parameter: str | None = Field(default=None, description="Or the parameter or header.", examples=["limit"])
+    line: int | None = Field(default=None, description="Or the line of a batch's body, from 1.", examples=[17])
+    row: int | None = Field(default=None, description="Or the row of a Parquet file, from 0.", examples=[16])
+    column: str | None = Field(default=None, description="The column there: name, or number from 0.", examples=["age"])
     expected: str | None = Field(default=None, description="What it takes.", examples=["a number"])
     got: str | None = Field(default=None, description="What came.", examples=["'x' (str)"])
 
@@ -281,3 +284,5 @@ class ProblemDocument(BaseModel):
     retry_after_seconds: float | None = Field(
         default=None, description="backlog-full: when there will be room, as learned; null when that cannot be told."
     )
+    batch: str | None = Field(default=None, description="Of a batch that broke off: its id.", examples=[EXAMPLE_ID])
+    accepted: int | None = Field(default=None, description="And its rows that were accepted and go on.", examples=[16])
