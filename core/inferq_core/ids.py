@@ -4,21 +4,26 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from typing import Self
+from typing import NewType, Self
 from uuid import UUID
 
 import uuid_utils
 
 from inferq_core.spelling import BatchId, JobId, parse_job_id, parse_job_ids
 
+UploadId = NewType("UploadId", str)
+
 __all__ = [
     "MAX_NUMBERED",
     "BatchId",
     "JobId",
     "NumberedIds",
+    "UploadId",
     "lowest_id",
+    "lowest_id_at",
     "new_batch_id",
     "new_job_id",
+    "new_upload_id",
     "parse_job_id",
     "parse_job_ids",
     "routing_hash",
@@ -31,6 +36,10 @@ def new_job_id() -> JobId:
 
 def new_batch_id() -> BatchId:
     return BatchId(str(uuid_utils.uuid7()))
+
+
+def new_upload_id() -> UploadId:
+    return UploadId(str(uuid_utils.uuid7()))
 
 
 # Numbers that the ids of one sequence can hold.
@@ -66,10 +75,25 @@ class NumberedIds:
         text = f"{value:032x}"
         return JobId(f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}")
 
+    def has(self, job_id: JobId) -> bool:
+        """Whether it is one of them."""
+        value = UUID(job_id).int
+        return self.at((value >> 64 & 0xFFF) << 20 | value >> 42 & 0xFFFFF) == job_id
+
+    @property
+    def bounds(self) -> tuple[JobId, JobId]:
+        """No id of the sequence is below the first of these, nor any above or at the second."""
+        return lowest_id_at(self.started_ms), lowest_id_at(self.started_ms + 1)
+
 
 def lowest_id(at: float) -> JobId:
     """The smallest id that could be made at `at` (seconds since 1970); its version bits do not matter in an order."""
-    return JobId(str(UUID(int=int(at * 1000) << 80)))
+    return lowest_id_at(int(at * 1000))
+
+
+def lowest_id_at(milliseconds: int) -> JobId:
+    """The same for whole milliseconds."""
+    return JobId(str(UUID(int=milliseconds << 80)))
 
 
 def routing_hash(key: str) -> int:

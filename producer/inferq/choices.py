@@ -38,6 +38,7 @@ class OneOptions(ManyOptions, total=False):
     routing_key: str | None
     idempotency_key: str | None
     owner: str | None
+    webhook: str | Mapping[str, Any] | None
 
 
 def is_text(value: Any) -> bool:

@@ -12,12 +12,12 @@ from starlette.responses import Response
 from inferq.gateway import documents
 from inferq.gateway.access import Caller
 from inferq.gateway.bodies import read_form, require_writable
-from inferq.gateway.descriptions import PREFER, WITH_BODY, body, responses
+from inferq.gateway.descriptions import KEY, PREFER, TRACE, WITH_BODY, body, responses
 from inferq.gateway.documents import Asked, answer
 from inferq.gateway.headers import idempotency_key_of, traceparent_of, wait_of
 from inferq.gateway.many_schemas import Ended, Enqueued, EnqueueRequest, FeedbackManyRequest, Found, IdsRequest
 from inferq.gateway.models import known
-from inferq.gateway.predictions import IDEMPOTENCY_KEY, TRACE, own_key, require_rows
+from inferq.gateway.predictions import require_rows
 from inferq.gateway.problems import Fault, Kind, Problem, of_invalid, pointer, shown
 from inferq.gateway.services import Services, services_of
 from inferq.job import id_of
@@ -45,7 +45,7 @@ Model = Annotated[str, Path(description="Name of the model.", examples=["iris"])
         Kind.BACKLOG_FULL,
         Kind.FORBIDDEN,
     ),
-    openapi_extra=body(EnqueueRequest) | {"parameters": [IDEMPOTENCY_KEY, TRACE]},
+    openapi_extra=body(EnqueueRequest) | {"parameters": [KEY, TRACE]},
 )
 async def enqueue(request: Request, model: Model) -> Response:
     """One prediction for each item: all are checked, and have room, before the first is stored."""
@@ -59,7 +59,7 @@ async def enqueue(request: Request, model: Model) -> Response:
         method=asked.method,
         priority=asked.priority,
         deadline=asked.deadline_seconds,
-        idempotency_key=own_key(caller, idempotency_key_of(request)),
+        idempotency_key=caller.own_key(idempotency_key_of(request)),
         metadata=asked.metadata,
         traceparent=traceparent_of(request),
         owner=caller.key_id,

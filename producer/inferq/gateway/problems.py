@@ -20,9 +20,13 @@ from inferq_core.errors import (
     InvalidInput,
     JobUnfinished,
     StoreError,
+    UnknownDelivery,
     UnknownJob,
     UnknownModel,
+    UnknownUpload,
     UnknownVersion,
+    UnknownWebhook,
+    UploadEnded,
 )
 from inferq_core.logging import get_logger
 
@@ -63,10 +67,14 @@ class Kind(Enum):
     NOT_FOUND = ("not-found", 404, "There is nothing at this path")
     UNKNOWN_PREDICTION = ("unknown-prediction", 404, "There is no such prediction")
     UNKNOWN_MODEL = ("unknown-model", 404, "There is no such model")
+    UNKNOWN_BATCH = ("unknown-batch", 404, "There is no such batch")
     UNKNOWN_VERSION = ("unknown-version", 404, "The model has no such version")
+    UNKNOWN_WEBHOOK = ("unknown-webhook", 404, "There is no such webhook")
+    UNKNOWN_DELIVERY = ("unknown-delivery", 404, "There is no such delivery")
     METHOD_NOT_ALLOWED = ("method-not-allowed", 405, "This path does not know the method")
     BODY_TIMEOUT = ("body-timeout", 408, "The body did not arrive in time")
     UNFINISHED = ("unfinished", 409, "The prediction has not ended")
+    BATCH_ENDED = ("batch-ended", 409, "The batch takes no more rows")
     TOO_LARGE = ("too-large", 413, "The body is too large")
     UNSUPPORTED_MEDIA_TYPE = ("unsupported-media-type", 415, "The body is of another type than is read here")
     WRONG_HOST = ("wrong-host", 421, "The request is for another host")
@@ -90,16 +98,22 @@ class Kind(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """One field that is wrong. Either `pointer` (RFC 6901, into the body) or `parameter` (query, path, header)."""
+    """One field that is wrong: `pointer` (RFC 6901, into the body), or `parameter` (query, path, header).
+
+    In a body of many rows: `line` (from 1) or `row` (from 0), and `column`.
+    """
 
     detail: str
     pointer: str | None = None
     parameter: str | None = None
+    line: int | None = None
+    row: int | None = None
+    column: str | None = None
     expected: str | None = None
     got: str | None = None
 
-    def fields(self) -> dict[str, str]:
-        names = ("detail", "pointer", "parameter", "expected", "got")
+    def fields(self) -> dict[str, str | int]:
+        names = ("detail", "pointer", "parameter", "line", "row", "column", "expected", "got")
         return {name: value for name in names if (value := getattr(self, name)) is not None}
 
 
@@ -221,6 +235,22 @@ def _of_unfinished(error: InferqError) -> Problem:
     return Problem(Kind.UNFINISHED, str(error))
 
 
+def _of_unknown_webhook(_: InferqError) -> Problem:
+    return Problem(Kind.UNKNOWN_WEBHOOK, "no webhook has this id: check it")
+
+
+def _of_unknown_delivery(_: InferqError) -> Problem:
+    return Problem(Kind.UNKNOWN_DELIVERY, "no delivery has this id, or it was deleted since: check it")
+
+
+def _of_unknown_upload(_: InferqError) -> Problem:
+    return Problem(Kind.UNKNOWN_BATCH, "it was never begun here, or was deleted since: check the id")
+
+
+def _of_ended_upload(error: InferqError) -> Problem:
+    return Problem(Kind.BATCH_ENDED, str(error))
+
+
 def _of_full(error: BacklogFull) -> Problem:
     after = error.retry_after
     headers = {} if after is None else {"Retry-After": str(math.ceil(after))}
@@ -251,6 +281,10 @@ _BY_ERROR: tuple[tuple[type[InferqError], Callable[[Any], Problem]], ...] = (
     (UnknownModel, _of_unknown_model),
     (UnknownVersion, _of_unknown_version),
     (JobUnfinished, _of_unfinished),
+    (UnknownWebhook, _of_unknown_webhook),
+    (UnknownDelivery, _of_unknown_delivery),
+    (UnknownUpload, _of_unknown_upload),
+    (UploadEnded, _of_ended_upload),
     (BacklogFull, _of_full),
     (StoreError, _of_store),
     (BrokerUnavailable, _of_broker),

@@ -46,6 +46,7 @@ class Asking:
         routing_key: str | None = None,
         idempotency_key: str | None = None,
         owner: str | None = None,
+        webhook: str | Mapping[str, Any] | None = None,
         **options: Unpack[ManyOptions],
     ) -> Self:
         """For `submit`. Raises InvalidInput."""
@@ -57,6 +58,8 @@ class Asking:
         headers = {**asking.headers, "Idempotency-Key": _quoted(key)}
         routing = key_of("routing_key", routing_key)
         fields = {} if routing is None else {"routing_key": encode_value(routing, "routing_key")}
+        if webhook is not None:
+            fields["webhook"] = encode_value({"url": webhook} if isinstance(webhook, str) else webhook, "webhook")
         return cls(asking.model, asking.version, {**asking.fields, **fields}, headers, key)
 
     @classmethod

@@ -1,4 +1,4 @@
-"""Broker, worker, keeper, gateway and Flower on this machine: started in order, kept running, stopped in reverse."""
+"""The parts of inferq on this machine: started in order, kept running, stopped in the opposite order."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from inferq_core.store.contract import Store
 
 # Seconds until a process does its work, the first time.
 START_SECONDS = 60.0
-# Seconds that keeper and Flower have to end; the worker has the time that a batch may take.
+# Seconds that keeper, deliverer and Flower have to end; the worker has the time that a batch may take.
 STOP_SECONDS = 15.0
 # Seconds between two looks at whether all processes run.
 WATCH_SECONDS = 0.2
@@ -44,11 +44,18 @@ class LocalSystem:
     """
 
     def __init__(
-        self, settings: Settings, say: Callable[[str], None], *, flower: bool = False, autoscale: Bounds | None = None
+        self,
+        settings: Settings,
+        say: Callable[[str], None],
+        *,
+        flower: bool = False,
+        deliverer: bool = False,
+        autoscale: Bounds | None = None,
     ) -> None:
         self.settings = settings
         # Where the key for the gateway is; None when there is none of ours, or no gateway.
         self.gateway_key: Path | None = None
+        self._delivers = deliverer
         self._flower = flower
         self._worker_options = ["--autoscale", str(autoscale)] if autoscale else []
         self._print = say
@@ -101,7 +108,7 @@ class LocalSystem:
             time.sleep(WATCH_SECONDS)
 
     def stop(self) -> None:
-        """Worker, keeper, gateway and Flower, then what they depend on."""
+        """Worker, keeper, gateway, deliverer and Flower, then what they depend on."""
         self._interrupts.stopping()
         if self._interrupts.came and not self._is_ending_at_once:
             self._say("stopping; the worker finishes the batches that run, Ctrl-C again ends everything at once")
@@ -153,11 +160,15 @@ class LocalSystem:
         worker = self._supervise("worker", self._has_beat, *self._worker_options)
         keeper = self._supervise("keeper", _has_scheduler)
         tell_gateway = self._start_gateway()
+        deliverer = self._supervise("deliverer", self._looks_into_outbox) if self._delivers else None
         tell_flower = self._start_flower()
         self._wait_ready(keeper)
         self._wait_ready(worker)
         self._say(f"worker  pid {worker.child.pid}, keeper  pid {keeper.child.pid}, logs in {self._home / 'logs'}")
         tell_gateway()
+        if deliverer is not None:
+            self._wait_ready(deliverer)
+            self._say(f"deliverer  pid {deliverer.child.pid}: webhooks")
         tell_flower()
 
     def _start_gateway(self) -> Callable[[], None]:
@@ -235,6 +246,13 @@ class LocalSystem:
     def _has_beat(self, worker: ChildProcess) -> bool:
         try:
             return any(beat.pid == worker.pid for beat in self.store.workers(seen_within=BEAT_SECONDS))
+        except StoreError:
+            return False
+
+    def _looks_into_outbox(self, _: ChildProcess) -> bool:
+        """Whether a deliverer does, be it one that ended seconds ago."""
+        try:
+            return self.store.elected("deliverer") is not None
         except StoreError:
             return False
 
