@@ -243,6 +243,13 @@ def test_the_caller_s_trace_goes_with_the_jobs(client, installation):
         client.submit("sums", ROW, traceparent="mine")
 
 
+def test_a_webhook_is_asked_for(client):
+    job = client.submit("sums", ROW, webhook={"url": "https://receiver.example/ends", "states": ["failed"]})
+    assert client.submit("sums", ROW, webhook="https://receiver.example/ends") != job
+    with pytest.raises(InvalidInput, match="webhook"):
+        client.submit("sums", ROW, webhook="ftp://receiver.example")
+
+
 def test_what_http_cannot_do_says_so(client):
     with pytest.raises(InvalidInput, match="owner"):
         client.submit("sums", ROW, owner="me")
