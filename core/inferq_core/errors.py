@@ -7,6 +7,8 @@ InferqError
 ├── UnknownModel            no model of that name
 ├── UnknownVersion          the model has no such version or alias
 ├── UnknownKey              no key of the gateway has this id
+├── UnknownWebhook          no webhook of a model has this id
+├── UnknownDelivery         no delivery of a webhook has this id
 ├── UnknownUpload           an id of no upload, or of a purged one
 ├── UploadEnded             rows for an upload that takes none any more
 ├── JobUnfinished           a job that has to end first
@@ -74,6 +76,14 @@ class UnknownVersion(InferqError, LookupError):
 
 class UnknownKey(InferqError, LookupError):
     """No key of the HTTP gateway has this id. `inferq keys list` shows them."""
+
+
+class UnknownWebhook(InferqError, LookupError):
+    """No webhook of a model has this id. `inferq webhooks list` shows them."""
+
+
+class UnknownDelivery(InferqError, LookupError):
+    """No delivery of a webhook has this id: it never was, or was purged. `inferq webhooks deliveries` shows them."""
 
 
 class UnknownUpload(InferqError, LookupError):

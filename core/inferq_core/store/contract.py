@@ -51,6 +51,7 @@ from inferq_core.store.records import (
     VersionRecord,
     WorkerBeat,
 )
+from inferq_core.store.webhook_contract import Outbox, Webhooks
 
 
 class Jobs(Protocol):
@@ -239,8 +240,8 @@ class Upkeep(Protocol):
         """Delete what ended before `before` (seconds since 1970); by table: rows deleted, after each transaction.
 
         Finished jobs with their results, feedback and idempotency keys; finished batches, logs, scaling decisions,
-        workers not seen since (nor for a week). Unfinished jobs stay. An id of a purged job is unknown. Uploads go with
-        the first of their jobs; the others of these stay, as jobs of no upload. Short
+        deliveries of webhooks, workers not seen since (nor for a week). Unfinished jobs stay. An id of a purged job is
+        unknown. Uploads go with the first of their jobs; the others of these stay, as jobs of no upload. Short
         transactions, which block nobody; whoever stops in the middle may go on later, and several may run at once.
         """
 
@@ -406,7 +407,7 @@ class Load(Protocol):
         """By worker: the batches it holds under a live lease. Each keeps one of its processes busy."""
 
 
-class Store(Jobs, Batches, Upkeep, Registry, Keys, Uploads, Logs, Load, Protocol):
+class Store(Jobs, Batches, Upkeep, Registry, Keys, Webhooks, Outbox, Uploads, Logs, Load, Protocol):
     """The whole store. Open one with `inferq_core.store.open_store(settings)`."""
 
     def now(self) -> float:

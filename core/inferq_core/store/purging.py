@@ -30,6 +30,7 @@ from inferq_core.store.tables import (
     results,
     scaling_decisions,
     uploads,
+    webhook_deliveries,
     workers,
 )
 
@@ -57,6 +58,7 @@ WALKS = (
     _Walk(batches, batches.c.finished_at),
     _Walk(logs, logs.c.at),
     _Walk(scaling_decisions, scaling_decisions.c.at),
+    _Walk(webhook_deliveries, webhook_deliveries.c.ended_at),
 )
 
 

@@ -14,6 +14,14 @@ from inferq_core.ids import BatchId, JobId, NumberedIds, UploadId
 from inferq_core.states import ErrorCode, Method, Priority, State
 
 
+class Subscription(NamedTuple):
+    """Who wants to be told how one job ends."""
+
+    url: str
+    host: str  # see `receivers.Receiver.place`
+    states: tuple[State, ...] | None = None  # None: however it ends
+
+
 class NewJob(NamedTuple):
     """A job to accept. `inputs` is the JSON text of the rows (see `inferq_core.rows`).
 
@@ -38,6 +46,7 @@ class NewJob(NamedTuple):
     traceparent: str | None = None
     retry_of: JobId | None = None  # has no idempotency key then
     owner: str | None = None  # whose it is, see `Client.submit`
+    webhook: Subscription | None = None
 
     @property
     def sole_key(self) -> str | None:
@@ -131,6 +140,7 @@ class Completed:
 
     ids: frozenset[JobId]
     completed_at: float
+    n_deliveries: int = 0  # of webhooks and the event stream, that this wrote
 
 
 @dataclass(frozen=True, slots=True)

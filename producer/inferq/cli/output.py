@@ -27,10 +27,12 @@ from inferq_core.errors import (
     RegistrationRefused,
     SettingsError,
     StoreError,
+    UnknownDelivery,
     UnknownJob,
     UnknownKey,
     UnknownModel,
     UnknownVersion,
+    UnknownWebhook,
     WaitTimeout,
 )
 from inferq_core.logging import configure_logging
@@ -52,6 +54,8 @@ EXIT_CODES: tuple[tuple[type[InferqError], ExitCode], ...] = (
     (UnknownModel, ExitCode.UNKNOWN),
     (UnknownVersion, ExitCode.UNKNOWN),
     (UnknownKey, ExitCode.UNKNOWN),
+    (UnknownWebhook, ExitCode.UNKNOWN),
+    (UnknownDelivery, ExitCode.UNKNOWN),
     (WaitTimeout, ExitCode.UNFINISHED),
     (JobUnfinished, ExitCode.UNFINISHED),
     (JobFailed, ExitCode.FAILED),

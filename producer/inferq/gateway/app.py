@@ -14,12 +14,12 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from inferq.gateway import events, health, inference, models, predictions, uploads
+from inferq.gateway import events, health, inference, models, predictions, uploads, webhooks
 from inferq.gateway.descriptions import describe
 from inferq.gateway.envelope import Envelope
 from inferq.gateway.inference_schemas import InferRequest
 from inferq.gateway.problems import Kind, Problem, of_error, of_validation
-from inferq.gateway.schemas import FeedbackRequest, PredictionRequest
+from inferq.gateway.schemas import FeedbackRequest, PredictionRequest, WebhookRequest
 from inferq.gateway.services import Services
 from inferq_core.errors import InferqError
 from inferq_core.settings import Settings
@@ -31,7 +31,7 @@ or wait for it in the same request (`Prefer: wait=5`).
 What goes wrong is `application/problem+json` (RFC 9457) with a `type` that stays the same."""
 
 
-FORMS = (PredictionRequest, FeedbackRequest, InferRequest)
+FORMS = (PredictionRequest, FeedbackRequest, WebhookRequest, InferRequest)
 
 
 def create_app(settings: Settings, store: Store, *, keyless: bool = True) -> FastAPI:
@@ -57,8 +57,8 @@ def create_app(settings: Settings, store: Store, *, keyless: bool = True) -> Fas
     hot = predictions.router.prefix + predictions.ENQUEUE
     app.router.routes.insert(0, Route(hot, predictions.direct, methods=["POST"]))
     app.openapi = partial(describe, app, FORMS)  # type: ignore[method-assign]  # FastAPI's documented way
-    for router in (predictions.router, events.router, uploads.router, models.router, health.router, inference.router):
-        app.include_router(router)
+    for part in (predictions, events, uploads, models, webhooks, health, inference):
+        app.include_router(part.router)
     app.add_exception_handler(Problem, _problem)
     app.add_exception_handler(InferqError, _inferq_error)
     app.add_exception_handler(RequestValidationError, _validation_error)
@@ -91,8 +91,15 @@ async def _http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     headers = dict(error.headers or {})
     if error.status_code == Kind.METHOD_NOT_ALLOWED.status:
-        allowed = headers.get("Allow", headers.get("allow", ""))
+        allowed = _allowed(request) or headers.get("Allow", headers.get("allow", ""))
+        headers = {"Allow": allowed}
         detail = f"{request.method} is not for this path; it knows {allowed}"
         return _answer(request, Problem(Kind.METHOD_NOT_ALLOWED, detail, headers=headers))
     detail = f"nothing is at {request.url.path[:200]!r}: /openapi.json describes what there is"
     return _answer(request, Problem(Kind.NOT_FOUND, detail))
+
+
+def _allowed(request: Request) -> str:
+    """The methods of all routes at the path: routing knows the first of them only."""
+    described = request.app.openapi()["paths"].get(getattr(request.scope.get("route"), "path_format", None), {})
+    return ", ".join(sorted(method.upper() for method in described))

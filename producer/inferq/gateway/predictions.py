@@ -28,6 +28,7 @@ from inferq.gateway.schemas import (
     PredictionRequest,
 )
 from inferq.gateway.services import Services, services_of
+from inferq.gateway.webhook_documents import checked_webhook
 from inferq_core.errors import InferqError
 from inferq_core.ids import JobId
 from inferq_core.states import State
@@ -100,6 +101,7 @@ async def enqueue(request: Request, model: Model) -> Response:
         metadata=asked.metadata,
         traceparent=traceparent_of(request),
         owner=caller.key_id,
+        webhook=checked_webhook(asked.webhook, services.settings, "webhook"),
     )
     wait = wait_of(request, services.settings.max_wait)
     headers = {"Location": f"/v1/predictions/{job.id}"} | _applied(wait)
@@ -107,7 +109,7 @@ async def enqueue(request: Request, model: Model) -> Response:
     # What a key stands for already was submitted with options of its own.
     earlier = await services.now_of(job.id) if key is not None else None
     if result is not None:
-        described = Asked.of_request(asked) if earlier is None else Asked.of_view(earlier.view)
+        described = documents.asked_in(asked) if earlier is None else Asked.of_view(earlier.view)
         return answer(documents.ended(result, described), 200, headers)
     return answer(await _accepted(services, job.id, model, asked, earlier, waited=wait is not None), 202, headers)
 

@@ -19,10 +19,12 @@ from inferq_core.errors import (
     InferqError,
     InvalidInput,
     StoreError,
+    UnknownDelivery,
     UnknownJob,
     UnknownModel,
     UnknownUpload,
     UnknownVersion,
+    UnknownWebhook,
     UploadEnded,
 )
 from inferq_core.logging import get_logger
@@ -66,6 +68,8 @@ class Kind(Enum):
     UNKNOWN_MODEL = ("unknown-model", 404, "There is no such model")
     UNKNOWN_BATCH = ("unknown-batch", 404, "There is no such batch")
     UNKNOWN_VERSION = ("unknown-version", 404, "The model has no such version")
+    UNKNOWN_WEBHOOK = ("unknown-webhook", 404, "There is no such webhook")
+    UNKNOWN_DELIVERY = ("unknown-delivery", 404, "There is no such delivery")
     METHOD_NOT_ALLOWED = ("method-not-allowed", 405, "This path does not know the method")
     BODY_TIMEOUT = ("body-timeout", 408, "The body did not arrive in time")
     BATCH_ENDED = ("batch-ended", 409, "The batch takes no more rows")
@@ -216,6 +220,14 @@ def _of_unknown_version(error: InferqError) -> Problem:
     return Problem(Kind.UNKNOWN_VERSION, str(error))
 
 
+def _of_unknown_webhook(_: InferqError) -> Problem:
+    return Problem(Kind.UNKNOWN_WEBHOOK, "no webhook has this id: check it")
+
+
+def _of_unknown_delivery(_: InferqError) -> Problem:
+    return Problem(Kind.UNKNOWN_DELIVERY, "no delivery has this id, or it was deleted since: check it")
+
+
 def _of_unknown_upload(_: InferqError) -> Problem:
     return Problem(Kind.UNKNOWN_BATCH, "it was never begun here, or was deleted since: check the id")
 
@@ -252,6 +264,8 @@ _BY_ERROR: tuple[tuple[type[InferqError], Callable[[Any], Problem]], ...] = (
     (UnknownJob, _of_unknown_job),
     (UnknownModel, _of_unknown_model),
     (UnknownVersion, _of_unknown_version),
+    (UnknownWebhook, _of_unknown_webhook),
+    (UnknownDelivery, _of_unknown_delivery),
     (UnknownUpload, _of_unknown_upload),
     (UploadEnded, _of_ended_upload),
     (BacklogFull, _of_full),

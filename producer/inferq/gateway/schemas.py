@@ -10,6 +10,7 @@ from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Fiel
 from pydantic_core import PydanticCustomError
 
 from inferq.options import MAX_KEY, is_text
+from inferq_core.receivers import MAX_URL
 
 EXAMPLE_ID = "01977d5c-6a3f-7c1e-9d0a-3f1f4c6b2a10"
 EXAMPLE_TIME = "2026-03-02T09:30:00.125000Z"
@@ -20,6 +21,7 @@ _TIME = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d
 MAX_ALIAS = 64
 
 StateName = Literal["queued", "running", "succeeded", "failed", "expired", "cancelled"]
+EndName = Literal["succeeded", "failed", "expired", "cancelled"]
 MethodName = Literal["predict", "predict_proba", "decision_function", "transform"]
 PriorityName = Literal["interactive", "normal", "bulk"]
 
@@ -73,6 +75,24 @@ class Form(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
 
+class WebhookRequest(Form):
+    """Who is told how a prediction ends."""
+
+    url: str = Field(
+        min_length=1,
+        max_length=MAX_URL,
+        description="Where the event is posted to: https, on the public internet unless the operator allows more.",
+        examples=["https://example.com/inferq"],
+    )
+    states: list[EndName] | None = Field(
+        default=None,
+        min_length=1,
+        max_length=4,
+        description="Only when it ends like this; null: however it ends.",
+        examples=[["succeeded", "failed"]],
+    )
+
+
 class PredictionRequest(Form):
     """Rows for a model, and how to treat them."""
 
@@ -104,6 +124,9 @@ class PredictionRequest(Form):
         max_length=MAX_KEY,
         description="Predictions with the same key meet the same variant of a rollout.",
         examples=["customer-17"],
+    )
+    webhook: WebhookRequest | None = Field(
+        default=None, description="Who is told when it has ended; signed with the secret of the caller's key."
     )
     metadata: dict[str, Any] | None = Field(
         default=None, description="Kept with the prediction and given back; 16 KiB at most.", examples=[{"order": 12}]
