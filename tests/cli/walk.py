@@ -314,6 +314,16 @@ COMMANDS = {
             "NAME": [wrong("''", 2, "''", "name")],
             "--scope": [wrong("shop --scope fly", 2, "'fly'", "feedback")],
             "--model": [wrong("shop --model ''", 2, "''", "--model")],
+            "--rate": [
+                wrong("shop --rate fast", 2, "'fast'", "100/s"),
+                wrong("shop --rate 0/s", 2, "'0/s'", "100/s"),
+                wrong("shop --rate ''", 2, "''", "100/s"),
+            ],
+            "--burst": [
+                *number("shop --rate 9/s", "--burst"),
+                wrong("shop --rate 9/s --burst 0", 2, "0", "burst"),
+                wrong("shop --burst 9", 2, "9", "--rate"),
+            ],
         },
     ),
     "keys list": Entry("", reads=Reads.DOCUMENT),

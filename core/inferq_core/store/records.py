@@ -11,6 +11,7 @@ from enum import StrEnum
 from typing import Any, NamedTuple
 
 from inferq_core.ids import BatchId, JobId
+from inferq_core.policy.rate import RateLimit
 from inferq_core.states import ErrorCode, Method, Priority, State
 
 
@@ -334,13 +335,14 @@ class KeyScope(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class NewKey:
-    """`models`: patterns of the models that it may ask; None for all."""
+    """`models`: patterns of the models that it may ask; None for all. `limit`: of its requests; None for none."""
 
     id: str
     name: str
     digest: str
     scopes: Sequence[KeyScope]
     models: Sequence[str] | None
+    limit: RateLimit | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -352,6 +354,7 @@ class KeyRecord:
     models: tuple[str, ...] | None
     created_at: float
     revoked_at: float | None
+    limit: RateLimit | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,7 +24,7 @@ from sqlalchemy import (
 )
 
 # The newest migration. Revisions are numbers in order, so that "older than" can be told without alembic.
-SCHEMA_REVISION = "0008"
+SCHEMA_REVISION = "0011"
 
 metadata = MetaData(
     naming_convention={
@@ -264,6 +264,7 @@ scaling_decisions = Table(
 )
 
 # Keys of the HTTP gateway. `digest`: SHA-256 of the whole key. `scopes`: JSON list; `models`: JSON list of patterns.
+# `rate`: requests a second that it may send, `burst` at once; null: any number.
 api_keys = Table(
     "api_keys",
     metadata,
@@ -274,6 +275,8 @@ api_keys = Table(
     Column("models", Text),
     Column("created_at", Double, nullable=False),
     Column("revoked_at", Double),
+    Column("rate", Double),
+    Column("burst", Integer),
 )
 
 leases = Table(

@@ -45,7 +45,8 @@ class Envelope:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                message["headers"] = _sealed(message.get("headers", ()), request_id)
+                more = scope["state"].get("answer_headers", ())
+                message["headers"] = _sealed((*message.get("headers", ()), *more), request_id)
             await send(message)
 
         try:

@@ -70,6 +70,7 @@ class Kind(Enum):
     WRONG_HOST = ("wrong-host", 421, "The request is for another host")
     INVALID_INPUT = ("invalid-input", 422, "The request does not fit")
     KEY_REUSED = ("idempotency-key-reused", 422, "The Idempotency-Key was used for another request")
+    RATE_LIMITED = ("rate-limited", 429, "The key sends too many requests")
     BACKLOG_FULL = ("backlog-full", 429, "The model takes no more now")
     HEADERS_TOO_LARGE = ("headers-too-large", 431, "The headers are too large")
     INTERNAL = ("internal-error", 500, "The gateway has a fault")

@@ -256,5 +256,7 @@ class ProblemDocument(BaseModel):
     request_id: str | None = Field(default=None, description="Stands in the gateway's log, too.")
     errors: list[ProblemFault] | None = Field(default=None, description="The fields that are wrong.")
     retry_after_seconds: float | None = Field(
-        default=None, description="backlog-full: when there will be room, as learned; null when that cannot be told."
+        default=None,
+        description="rate-limited: when there is a request again; backlog-full: when there will be room, as learned, "
+        "null when that cannot be told.",
     )
