@@ -14,6 +14,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from inferq.gateway import health, inference, models, predictions
+from inferq.gateway.cross_origin import let_in
 from inferq.gateway.descriptions import describe
 from inferq.gateway.envelope import Envelope
 from inferq.gateway.inference_schemas import InferRequest
@@ -60,6 +61,8 @@ def create_app(settings: Settings, store: Store, *, keyless: bool = True) -> Fas
     app.add_exception_handler(InferqError, _inferq_error)
     app.add_exception_handler(RequestValidationError, _validation_error)
     app.add_exception_handler(HTTPException, _http_error)
+    if settings.allowed_origins:
+        app.add_middleware(let_in, settings.allowed_origins)
     app.add_middleware(Envelope)
     return app
 
