@@ -11,7 +11,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from benchmarks import drain, footprint, idle, submitting
+from benchmarks import drain, footprint, idle, serving, submitting
 from benchmarks.figure import Figure
 from benchmarks.machine import fsync_p50
 from benchmarks.report import chart, table
@@ -19,7 +19,7 @@ from benchmarks.servers import BACKENDS, Broker
 from benchmarks.side import arena
 
 OUT = Path(__file__).parent / "out" / "latest.json"
-GROUPS = ("drain", "submit", "idle", "memory")
+GROUPS = ("drain", "submit", "idle", "memory", "http")
 
 
 def main() -> int:
@@ -63,10 +63,12 @@ def measure(
                 {
                     "drain": lambda: drain.figures(opened, arguments.pairs),
                     "idle": lambda: idle.figures(opened, arguments.pairs),
+                    "http": lambda: serving.answered(opened, arguments.pairs),
                 }
                 if with_workers
                 else {
                     "submit": lambda: submitting.figures(opened, arguments.pairs),
+                    "http": lambda: serving.accepted(opened, arguments.pairs),
                     "memory": lambda: footprint.figures(opened) if backend == "sqlite" else [],
                 }
             )

@@ -54,14 +54,19 @@ def _measure(arena: Arena, case: Case, pairs: int) -> dict[str, list[Pair]]:
     def theirs():
         arena.theirs.tasks.answer.delay(case.theirs, plain).get(timeout=30)
 
+    return in_turns(ours, theirs, pairs, SAMPLES)
+
+
+def in_turns(ours, theirs, pairs: int, samples: int) -> dict[str, list[Pair]]:
+    """Milliseconds of the two actions, `samples` times in turns: pairs by quantile."""
     for _ in range(WARM_UP):
         ours()
         theirs()
     measured = {name: [] for name in QUANTILES}
     for _ in range(pairs):
-        samples = [(_milliseconds(ours), _milliseconds(theirs)) for _ in range(SAMPLES // pairs)]
+        taken = [(_milliseconds(ours), _milliseconds(theirs)) for _ in range(samples // pairs)]
         for name, quantile in QUANTILES.items():
-            own, other = (statistics.quantiles(side, n=100)[quantile - 1] for side in zip(*samples, strict=True))
+            own, other = (statistics.quantiles(side, n=100)[quantile - 1] for side in zip(*taken, strict=True))
             measured[name].append(Pair(own, other))
     return measured
 

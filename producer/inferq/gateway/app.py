@@ -12,6 +12,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.routing import Route
 
 from inferq.gateway import health, inference, models, predictions
 from inferq.gateway.cross_origin import let_in
@@ -54,6 +55,8 @@ def create_app(settings: Settings, store: Store, *, keyless: bool = True) -> Fas
         redoc_url=None,
         redirect_slashes=False,
     )
+    hot = predictions.router.prefix + predictions.ENQUEUE
+    app.router.routes.insert(0, Route(hot, predictions.direct, methods=["POST"]))
     app.openapi = partial(describe, app, FORMS)  # type: ignore[method-assign]  # FastAPI's documented way
     for router in (predictions.router, models.router, health.router, inference.router):
         app.include_router(router)

@@ -37,6 +37,8 @@ from inferq_core.store.records import JobNow, JobPage, KeyScope
 
 router = APIRouter(prefix="/v1", tags=["predictions"])
 
+ENQUEUE = "/models/{model}/predictions"
+
 Model = Annotated[str, Path(description="Name of the model.", examples=["iris"])]
 PredictionId = Annotated[str, Path(description="Id of the prediction.", examples=[EXAMPLE_ID])]
 
@@ -61,7 +63,7 @@ _KNOWN = {
 
 
 @router.post(
-    "/models/{model}/predictions",
+    ENQUEUE,
     summary="Enqueue a prediction",
     status_code=202,
     responses=responses(
@@ -118,6 +120,11 @@ async def enqueue(request: Request, model: Model) -> Response:
         described = Asked.of_request(asked) if earlier is None else Asked.of_view(earlier.view)
         return answer(documents.ended(result, described), 200, headers)
     return answer(await _accepted(services, job.id, model, asked, earlier, waited=wait is not None), 202, headers)
+
+
+async def direct(request: Request) -> Response:
+    """`enqueue` without FastAPI around it, which is half of what an enqueued prediction would cost here."""
+    return await enqueue(request, request.path_params["model"])
 
 
 @router.get(
