@@ -82,6 +82,7 @@ def fresh_refs(jobs: Sequence[NewJob], accepted: Accepted) -> list[PendingRef]:
             n_rows=job.n_rows,
             group_limit=None,
             published_at=accepted.published_at,
+            traceparent=job.traceparent,
         )
         for job in jobs
         if job.id in accepted.fresh

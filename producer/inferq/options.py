@@ -46,6 +46,7 @@ class ManyOptions(TypedDict, total=False):
     priority: Priority | str
     deadline: float | timedelta | None
     metadata: Mapping[str, Any] | None
+    traceparent: str | None
 
 
 class OneOptions(ManyOptions, total=False):
@@ -53,7 +54,6 @@ class OneOptions(ManyOptions, total=False):
 
     routing_key: str | None
     idempotency_key: str | None
-    traceparent: str | None
     owner: str | None
 
 

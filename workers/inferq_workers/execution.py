@@ -114,20 +114,21 @@ class Executor:
             log.warning("republish_failed", jobs=len(refs), reason=str(error))
 
     def _report(self, claim: Claim, outcomes: Sequence[Outcome], completed: Completed) -> None:
+        failed = [each for each in outcomes if each.state is State.FAILED and each.id in completed.ids]
+        traces = {job.id: job.traceparent for job in claim.jobs} if failed else {}
         entries = [
             LogEntry(
                 "error",
                 "job_failed",
-                {"code": outcome.error_code, "message": outcome.error_message},
+                {"code": outcome.error_code, "message": outcome.error_message, **_trace(traces.get(outcome.id))},
                 model=claim.jobs[0].model,
                 version=outcome.version,
                 job_id=outcome.id,
                 batch_id=claim.batch_id,
                 worker=self._worker,
             )
-            for outcome in outcomes
-            if outcome.state is State.FAILED and outcome.id in completed.ids
-        ][:MAX_LOGGED_FAILURES]
+            for outcome in failed[:MAX_LOGGED_FAILURES]
+        ]
         entries += self._fenced(claim, [job.id for job in claim.jobs if job.id not in completed.ids])
         if entries:
             self._store.append(entries)
@@ -162,7 +163,17 @@ class Executor:
         fields = {"requeued": requeued, "failed": len(failed), "reason": reason}
         entries = [LogEntry("warning", event, fields, batch_id=batch_id, worker=self._worker)]
         entries += [
-            LogEntry("error", "job_quarantined", {"reason": reason}, job_id=job_id, batch_id=batch_id)
+            LogEntry(
+                "error",
+                "job_quarantined",
+                {"reason": reason, **_trace(self._store.life(job_id).traceparent)},
+                job_id=job_id,
+                batch_id=batch_id,
+            )
             for job_id in failed
         ]
         self._store.append(entries)
+
+
+def _trace(traceparent: str | None) -> dict[str, str]:
+    return {} if traceparent is None else {"traceparent": traceparent}

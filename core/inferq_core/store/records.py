@@ -101,6 +101,7 @@ class PendingRef(NamedTuple):
     n_rows: int
     group_limit: int | None
     published_at: float
+    traceparent: str | None = None  # known of a job that was just accepted only
 
 
 class Outcome(NamedTuple):
@@ -215,6 +216,7 @@ class JobLife:
     feedback: Sequence[FeedbackRecord]
     retry_of: JobId | None
     retried_as: JobId | None
+    traceparent: str | None
 
 
 @dataclass(frozen=True, slots=True)

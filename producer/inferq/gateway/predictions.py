@@ -111,6 +111,7 @@ async def enqueue(request: Request, model: Model) -> Response:
         traceparent=traceparent_of(request),
         owner=caller.key_id,
     )
+    request.state.prediction_id = job.id
     wait = wait_of(request, services.settings.max_wait)
     headers = {"Location": f"/v1/predictions/{job.id}"} | _applied(wait)
     result = await _waited(services, job.id, wait)
