@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
+from inferq_core import tracing
 from inferq_core.broker import KEEPER_PUBLISHES
 from inferq_core.errors import BrokerUnavailable
 from inferq_core.ids import JobId
@@ -55,6 +56,11 @@ class Intake:
         Raises IdempotencyConflict and StoreUnavailable, and nothing was accepted then. A broker that is away is logged
         only: the jobs are safe, and the keeper publishes them as soon as it can.
         """
+        traces = (job.traceparent for job in jobs)
+        with tracing.span("inferq.accept", traces, kind=tracing.Kind.PRODUCER, jobs=len(jobs)):
+            return self._accept(jobs)
+
+    def _accept(self, jobs: Sequence[NewJob]) -> Sequence[JobId]:
         accepted = self._store.accept(jobs)
         fresh = fresh_refs(jobs, accepted)
         if self._stored is not None:

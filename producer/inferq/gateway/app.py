@@ -22,6 +22,8 @@ from inferq.gateway.inference_schemas import InferRequest
 from inferq.gateway.problems import Kind, Problem, of_error, of_validation
 from inferq.gateway.schemas import FeedbackRequest, PredictionRequest
 from inferq.gateway.services import Services
+from inferq.gateway.traced import Traced
+from inferq_core import tracing
 from inferq_core.errors import InferqError
 from inferq_core.settings import Settings
 from inferq_core.store.contract import Store
@@ -66,6 +68,8 @@ def create_app(settings: Settings, store: Store, *, keyless: bool = True) -> Fas
     app.add_exception_handler(HTTPException, _http_error)
     if settings.allowed_origins:
         app.add_middleware(let_in, settings.allowed_origins)
+    if tracing.is_on():
+        app.add_middleware(Traced)
     app.add_middleware(Envelope)
     return app
 
