@@ -7,6 +7,7 @@ from sqlalchemy import select
 from inferq_core.errors import SchemaOutdated
 from inferq_core.settings import Settings
 from inferq_core.store.batches import BatchesPart
+from inferq_core.store.changes import ChangesPart
 from inferq_core.store.contract import Store
 from inferq_core.store.engine import Database
 from inferq_core.store.feedback import FeedbackPart
@@ -41,6 +42,7 @@ class SqlStore(
     UpkeepPart,
     PurgingPart,
     RegistryPart,
+    ChangesPart,
     KeysPart,
     LogsPart,
     LoadPart,

@@ -12,13 +12,14 @@ commit) the method can be called again with the same arguments: all writes are i
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 from inferq_core.ids import BatchId, JobId
 from inferq_core.states import ErrorCode, State
 from inferq_core.store.records import (
     Accepted,
+    AliasChange,
     BacklogGroup,
     BatchLog,
     BatchView,
@@ -260,9 +261,6 @@ class Registry(Protocol):
         Raises RegistrationRefused for values that no model can have.
         """
 
-    def reset_model(self, name: str, settings: Collection[ModelSetting]) -> ModelRecord:
-        """Give these settings of the model back to the defaults. Raises UnknownModel."""
-
     def model(self, name: str) -> ModelRecord:
         """Raises UnknownModel, naming the models that exist."""
 
@@ -286,6 +284,25 @@ class Registry(Protocol):
         """Raises UnknownModel, UnknownVersion, and RegistrationRefused for `champion`, which jobs rely on."""
 
     def aliases(self, model: str) -> Mapping[str, int]: ...
+
+
+class Changes(Protocol):
+    """Changes of the registry by people. A row of the log, in the same transaction, says who (`by`) changed what."""
+
+    def point_alias(self, model: str, alias: str, reference: str, *, by: str) -> AliasChange:
+        """Point an alias to a version, by number or alias. Durable.
+
+        Raises UnknownModel, UnknownVersion, and RegistrationRefused for what cannot be an alias.
+        """
+
+    def drop_alias(self, model: str, alias: str, *, by: str) -> int:
+        """Take an alias away; the version that it stood for. Durable. Raises what `Registry.remove_alias` does."""
+
+    def change_settings(self, model: str, changes: Mapping[ModelSetting, Any], *, by: str) -> ModelRecord:
+        """Set these settings of the model, None for the default. Durable.
+
+        Raises UnknownModel, and RegistrationRefused for values that no model can have.
+        """
 
 
 class Keys(Protocol):
@@ -354,7 +371,7 @@ class Load(Protocol):
         """By worker: the batches it holds under a live lease. Each keeps one of its processes busy."""
 
 
-class Store(Jobs, Batches, Upkeep, Registry, Keys, Logs, Load, Protocol):
+class Store(Jobs, Batches, Upkeep, Registry, Changes, Keys, Logs, Load, Protocol):
     """The whole store. Open one with `inferq_core.store.open_store(settings)`."""
 
     def now(self) -> float:

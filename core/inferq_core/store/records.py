@@ -262,6 +262,14 @@ class ModelSetting(StrEnum):
     MAX_BACKLOG = "max_backlog"
 
 
+@dataclass(frozen=True, slots=True)
+class AliasChange:
+    """The version that an alias stood for, and the one that it stands for now."""
+
+    before: int | None
+    after: int
+
+
 class Runtime(StrEnum):
     """What computes a version's predictions."""
 

@@ -42,6 +42,13 @@ class Caller:
         if not self.has(scope):
             raise Problem(Kind.FORBIDDEN, f"the key lacks the scope {scope.value!r}: use one that has it")
 
+    def require_key(self, scope: KeyScope) -> None:
+        """Raises Problem. Where it is not enough to sit at this machine."""
+        if self.key_id is None:
+            detail = f"this takes a key with the scope {scope.value!r}, and there are no keys yet (inferq keys create)"
+            raise Problem(Kind.FORBIDDEN, detail)
+        self.require(scope)
+
     def may_ask(self, model: str) -> bool:
         return covers(self.models, model)
 

@@ -12,10 +12,10 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
+from starlette.routing import Match, Route
 
-from inferq.gateway import health, inference, models, predictions
-from inferq.gateway.cross_origin import let_in
+from inferq.gateway import administration, health, inference, models, predictions
+from inferq.gateway.cross_origin import METHODS, let_in
 from inferq.gateway.descriptions import describe
 from inferq.gateway.envelope import Envelope
 from inferq.gateway.inference_schemas import InferRequest
@@ -34,7 +34,7 @@ or wait for it in the same request (`Prefer: wait=5`).
 What goes wrong is `application/problem+json` (RFC 9457) with a `type` that stays the same."""
 
 
-FORMS = (PredictionRequest, FeedbackRequest, InferRequest)
+FORMS = (PredictionRequest, FeedbackRequest, InferRequest, *administration.FORMS)
 
 
 def create_app(settings: Settings, store: Store, *, keyless: bool = True) -> FastAPI:
@@ -60,7 +60,7 @@ def create_app(settings: Settings, store: Store, *, keyless: bool = True) -> Fas
     hot = predictions.router.prefix + predictions.ENQUEUE
     app.router.routes.insert(0, Route(hot, predictions.direct, methods=["POST"]))
     app.openapi = partial(describe, app, FORMS)  # type: ignore[method-assign]  # FastAPI's documented way
-    for router in (predictions.router, models.router, health.router, inference.router):
+    for router in (predictions.router, models.router, administration.router, health.router, inference.router):
         app.include_router(router)
     app.add_exception_handler(Problem, _problem)
     app.add_exception_handler(InferqError, _inferq_error)
@@ -96,10 +96,18 @@ async def _validation_error(request: Request, error: Exception) -> Response:
 async def _http_error(request: Request, error: Exception) -> Response:
     """What routing raises: no such path, or another method."""
     assert isinstance(error, HTTPException)
-    headers = dict(error.headers or {})
     if error.status_code == Kind.METHOD_NOT_ALLOWED.status:
-        allowed = headers.get("Allow", headers.get("allow", ""))
+        allowed = ", ".join(_allowed(request))
         detail = f"{request.method} is not for this path; it knows {allowed}"
-        return _answer(request, Problem(Kind.METHOD_NOT_ALLOWED, detail, headers=headers))
+        return _answer(request, Problem(Kind.METHOD_NOT_ALLOWED, detail, headers={"Allow": allowed}))
     detail = f"nothing is at {request.url.path[:200]!r}: /openapi.json describes what there is"
     return _answer(request, Problem(Kind.NOT_FOUND, detail))
+
+
+def _allowed(request: Request) -> list[str]:
+    """The path's methods. What routing raises has those of its first route only."""
+    scopes = {method: {**request.scope, "method": method} for method in METHODS}
+    routes = request.app.router.routes
+    return [
+        method for method, scope in scopes.items() if any(route.matches(scope)[0] is Match.FULL for route in routes)
+    ]

@@ -1,4 +1,4 @@
-"""/v1/models: what can be asked, and what it takes. Reading only."""
+"""/v1/models: what can be asked, and what it takes. `administration` has what can be changed."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ async def models(request: Request) -> Response:
     services = services_of(request)
     caller = await services.caller(request)
     found = await services.ask(lambda store: store.models())
-    return answer({"models": [_model(record) for record in found if caller.may_ask(record.name)]})
+    return answer({"models": [described(record) for record in found if caller.may_ask(record.name)]})
 
 
 @router.get(
@@ -47,7 +47,7 @@ async def model_details(request: Request, model: Name) -> Response:
     def look(store: Store) -> dict[str, Any]:
         record = store.model(known(model))
         newest = max((version.number for version in store.versions(model)), default=None)
-        return _model(record) | {"aliases": dict(store.aliases(model)), "newest_version": newest}
+        return described(record) | {"aliases": dict(store.aliases(model)), "newest_version": newest}
 
     return await _told(request, model, look)
 
@@ -118,7 +118,8 @@ def find_version(store: Store, model: str, reference: str | None) -> VersionReco
     return store.version(known(model), reference)
 
 
-def _model(record: ModelRecord) -> dict[str, Any]:
+def described(record: ModelRecord) -> dict[str, Any]:
+    """A model and its settings, as `registry.Model`."""
     return {
         "name": record.name,
         "queue": record.queue,

@@ -18,6 +18,7 @@ from inferq_core.errors import (
     IdempotencyConflict,
     InferqError,
     InvalidInput,
+    RegistrationRefused,
     StoreError,
     UnknownJob,
     UnknownModel,
@@ -175,6 +176,10 @@ def _of_invalid(error: InvalidInput) -> Problem:
     return Problem(Kind.INVALID_INPUT, str(error), faults)
 
 
+def _of_refused(error: InferqError) -> Problem:
+    return Problem(Kind.INVALID_INPUT, str(error))
+
+
 def _fault(error: ErrorDetails | Mapping[str, Any]) -> Fault:
     place, message = tuple(error["loc"]), _expected(error)
     got = "nothing" if error["type"] == "missing" else shown(error["input"])
@@ -231,6 +236,7 @@ def _of_others(error: InferqError) -> Problem:
 # The first class that fits decides.
 _BY_ERROR: tuple[tuple[type[InferqError], Callable[[Any], Problem]], ...] = (
     (InvalidInput, _of_invalid),
+    (RegistrationRefused, _of_refused),
     (IdempotencyConflict, _of_conflict),
     (UnknownJob, _of_unknown_job),
     (UnknownModel, _of_unknown_model),

@@ -51,20 +51,22 @@ def _time(value: Any) -> Any:
     raise PydanticCustomError("time", "a time with a zone, as RFC 3339 has it: 2026-03-02T09:30:00Z")
 
 
+def _existing(value: Any) -> int | str:
+    found = _version(value)
+    if found is None:
+        raise PydanticCustomError("version", "a number from 1, or an alias")
+    return found
+
+
+_VERSIONS = [
+    {"type": "integer", "minimum": 1, "maximum": MAX_NUMBER},
+    {"type": "string", "minLength": 1, "maxLength": MAX_ALIAS},
+]
 # One error for it, where a union has one for each of its members.
 VersionReference = Annotated[
-    int | str | None,
-    PlainValidator(_version),
-    WithJsonSchema(
-        {
-            "anyOf": [
-                {"type": "integer", "minimum": 1, "maximum": MAX_NUMBER},
-                {"type": "string", "minLength": 1, "maxLength": MAX_ALIAS},
-                {"type": "null"},
-            ]
-        }
-    ),
+    int | str | None, PlainValidator(_version), WithJsonSchema({"anyOf": [*_VERSIONS, {"type": "null"}]})
 ]
+ExistingVersion = Annotated[int | str, PlainValidator(_existing), WithJsonSchema({"anyOf": _VERSIONS})]
 
 
 class Form(BaseModel):
