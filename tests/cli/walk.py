@@ -308,6 +308,23 @@ COMMANDS = {
         },
         reads=Reads.DOCUMENT,
     ),
+    "models rollout": Entry(
+        "sums",
+        {
+            "MODEL": model(""),
+            "VERSION": [
+                wrong("sums 99 --weight 5", 4, "'99'", "'sums'"),
+                wrong("sums ghost --weight 5", 4, "'ghost'", "'sums'"),
+                wrong("sums 1 --weight 5", 2, "version 1", "itself"),
+            ],
+            "--weight": [
+                *number("sums 1", "--weight"),
+                wrong("sums 1 --weight 1001", 2, "1001", "1000"),
+                wrong("sums --weight 5", 2, "'sums'", "VERSION"),
+            ],
+        },
+        reads=Reads.DOCUMENT,
+    ),
     "keys create": Entry(
         "shop",
         {

@@ -20,6 +20,7 @@ from inferq_core.store.opening import open_database
 from inferq_core.store.purging import PurgingPart
 from inferq_core.store.registry import RegistryPart
 from inferq_core.store.retrying import RetryingPart
+from inferq_core.store.rollouts import RolloutsPart
 from inferq_core.store.scaling import ScalingPart
 from inferq_core.store.sql import read_clock
 from inferq_core.store.stats import StatsPart
@@ -43,6 +44,7 @@ class SqlStore(
     PurgingPart,
     RegistryPart,
     ChangesPart,
+    RolloutsPart,
     KeysPart,
     LogsPart,
     LoadPart,

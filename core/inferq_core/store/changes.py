@@ -30,7 +30,7 @@ class ChangesPart(Part):
         check_alias(alias)
 
         def work(connection: Connection) -> AliasChange:
-            _lock(connection, model)
+            lock_model(connection, model)
             number = find_version(connection, model, reference).number
             change = AliasChange(_number(connection, model, alias), number)
             point(connection, model, alias, number)
@@ -45,7 +45,7 @@ class ChangesPart(Part):
         check_removable(model, alias)
 
         def work(connection: Connection) -> int:
-            _lock(connection, model)
+            lock_model(connection, model)
             before = _number(connection, model, alias)
             if before is None:
                 raise missing(connection, model, alias)
@@ -60,7 +60,7 @@ class ChangesPart(Part):
         check_settings(**{name.value: value for name, value in changes.items()})
 
         def work(connection: Connection) -> ModelRecord:
-            before = _lock(connection, model)
+            before = lock_model(connection, model)
             new = {name: value for name, value in changes.items() if getattr(before, name) != value}
             if not new:
                 return before
@@ -73,7 +73,7 @@ class ChangesPart(Part):
         return self._database.write(work)
 
 
-def _lock(connection: Connection, model: str) -> ModelRecord:
+def lock_model(connection: Connection, model: str) -> ModelRecord:
     """The model, which nobody else changes meanwhile. Raises UnknownModel."""
     row = connection.execute(select(models).where(models.c.name == model).with_for_update()).one_or_none()
     if row is None:

@@ -16,6 +16,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 from inferq_core.ids import BatchId, JobId
+from inferq_core.rollout import Rollout, RolloutEvent
 from inferq_core.states import ErrorCode, State
 from inferq_core.store.records import (
     Accepted,
@@ -305,6 +306,26 @@ class Changes(Protocol):
         """
 
 
+class Rollouts(Protocol):
+    """How models' traffic is split. As with `Changes`, a row of the log says who changed what."""
+
+    def rollout(self, model: str) -> Rollout | None:
+        """None while the champion answers alone."""
+
+    def put_rollout(self, model: str, canary: str, weight: int, *, primary: str | None = None, by: str) -> Rollout:
+        """Give `weight` of 1000 parts of what names no version to the canary, the others to the primary. Durable.
+
+        Both by number or alias. Without `primary` it stays what it is, at first the champion. Raises UnknownModel,
+        UnknownVersion, and RegistrationRefused for versions that take different rows.
+        """
+
+    def end_rollout(self, model: str, *, by: str) -> Rollout:
+        """The champion answers alone from now on. What there was. Durable. Raises UnknownModel, UnknownRollout."""
+
+    def rollout_events(self, model: str, *, limit: int = 50) -> Sequence[RolloutEvent]:
+        """The newest changes of the model's rollouts, the newest first."""
+
+
 class Keys(Protocol):
     """Keys of the HTTP gateway."""
 
@@ -371,7 +392,7 @@ class Load(Protocol):
         """By worker: the batches it holds under a live lease. Each keeps one of its processes busy."""
 
 
-class Store(Jobs, Batches, Upkeep, Registry, Changes, Keys, Logs, Load, Protocol):
+class Store(Jobs, Batches, Upkeep, Registry, Changes, Rollouts, Keys, Logs, Load, Protocol):
     """The whole store. Open one with `inferq_core.store.open_store(settings)`."""
 
     def now(self) -> float:

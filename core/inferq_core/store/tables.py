@@ -224,6 +224,27 @@ aliases = Table(
     ForeignKeyConstraint(["model", "number"], ["versions.model", "versions.number"]),
 )
 
+# The model's rollout, if it has one. `variants`: JSON list of role, version and weight, the primary first.
+rollouts = Table(
+    "rollouts",
+    metadata,
+    Column("model", Text, ForeignKey("models.name"), primary_key=True),
+    Column("variants", Text, nullable=False),
+    Column("changed_at", Double, nullable=False),
+)
+
+# `before`, `after`: as `rollouts.variants`, empty lists where there was no rollout.
+rollout_events = Table(
+    "rollout_events",
+    metadata,
+    Column("id", Number, primary_key=True, autoincrement=True),
+    Column("model", Text, nullable=False, index=True),
+    Column("at", Double, nullable=False),
+    Column("by", Text, nullable=False),
+    Column("before", Text, nullable=False),
+    Column("after", Text, nullable=False),
+)
+
 feedback = Table(
     "feedback",
     metadata,

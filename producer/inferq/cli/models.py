@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import typer
 from typer import echo
 
+from inferq.cli import rollouts
 from inferq.cli.completion import model_names
 from inferq.cli.help import Command, Group, examples
 from inferq.cli.options import AsJson, Model
@@ -272,6 +273,9 @@ def settings(
     for name, value in values.items():
         unset = getattr(defaults, name, "none")  # not every setting has a default
         echo(f"{name:16} {value if value is not None else f'{unset} (default)'}")
+
+
+rollouts.add_to(app)
 
 
 def _described(version: VersionRecord) -> dict[str, Any]:

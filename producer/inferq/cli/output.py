@@ -30,6 +30,7 @@ from inferq_core.errors import (
     UnknownJob,
     UnknownKey,
     UnknownModel,
+    UnknownRollout,
     UnknownVersion,
     WaitTimeout,
 )
@@ -51,6 +52,7 @@ EXIT_CODES: tuple[tuple[type[InferqError], ExitCode], ...] = (
     (UnknownJob, ExitCode.UNKNOWN),
     (UnknownModel, ExitCode.UNKNOWN),
     (UnknownVersion, ExitCode.UNKNOWN),
+    (UnknownRollout, ExitCode.UNKNOWN),
     (UnknownKey, ExitCode.UNKNOWN),
     (WaitTimeout, ExitCode.UNFINISHED),
     (JobUnfinished, ExitCode.UNFINISHED),

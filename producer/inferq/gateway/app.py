@@ -14,7 +14,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Match, Route
 
-from inferq.gateway import administration, health, inference, models, predictions
+from inferq.gateway import administration, health, inference, models, predictions, rollouts
 from inferq.gateway.cross_origin import METHODS, let_in
 from inferq.gateway.descriptions import describe
 from inferq.gateway.envelope import Envelope
@@ -34,7 +34,7 @@ or wait for it in the same request (`Prefer: wait=5`).
 What goes wrong is `application/problem+json` (RFC 9457) with a `type` that stays the same."""
 
 
-FORMS = (PredictionRequest, FeedbackRequest, InferRequest, *administration.FORMS)
+FORMS = (PredictionRequest, FeedbackRequest, InferRequest, *administration.FORMS, rollouts.RolloutRequest)
 
 
 def create_app(settings: Settings, store: Store, *, keyless: bool = True) -> FastAPI:
@@ -60,8 +60,8 @@ def create_app(settings: Settings, store: Store, *, keyless: bool = True) -> Fas
     hot = predictions.router.prefix + predictions.ENQUEUE
     app.router.routes.insert(0, Route(hot, predictions.direct, methods=["POST"]))
     app.openapi = partial(describe, app, FORMS)  # type: ignore[method-assign]  # FastAPI's documented way
-    for router in (predictions.router, models.router, administration.router, health.router, inference.router):
-        app.include_router(router)
+    for routes in (predictions, models, administration, rollouts, health, inference):
+        app.include_router(routes.router)
     app.add_exception_handler(Problem, _problem)
     app.add_exception_handler(InferqError, _inferq_error)
     app.add_exception_handler(RequestValidationError, _validation_error)

@@ -49,7 +49,7 @@ async def model_details(request: Request, model: Name) -> Response:
         newest = max((version.number for version in store.versions(model)), default=None)
         return described(record) | {"aliases": dict(store.aliases(model)), "newest_version": newest}
 
-    return await _told(request, model, look)
+    return await told(request, model, look)
 
 
 @router.get(
@@ -65,7 +65,7 @@ async def versions(request: Request, model: Name) -> Response:
         aliases = store.aliases(model)
         return {"versions": [_version(record, aliases) for record in store.versions(model)]}
 
-    return await _told(request, model, look)
+    return await told(request, model, look)
 
 
 @router.get(
@@ -79,7 +79,7 @@ async def version_details(request: Request, model: Name, version: Reference) -> 
     def look(store: Store) -> dict[str, Any]:
         return _version(find_version(store, model, version), store.aliases(model))
 
-    return await _told(request, model, look)
+    return await told(request, model, look)
 
 
 @router.get(
@@ -94,10 +94,10 @@ async def aliases(request: Request, model: Name) -> Response:
         store.model(known(model))
         return {"aliases": dict(store.aliases(model))}
 
-    return await _told(request, model, look)
+    return await told(request, model, look)
 
 
-async def _told(request: Request, model: str, look: Callable[[Store], Any]) -> Response:
+async def told(request: Request, model: str, look: Callable[[Store], Any]) -> Response:
     """What `look` finds, for a caller that may ask for the model."""
     services = services_of(request)
     (await services.caller(request)).require_model(model)

@@ -22,6 +22,7 @@ from inferq_core.errors import (
     StoreError,
     UnknownJob,
     UnknownModel,
+    UnknownRollout,
     UnknownVersion,
 )
 from inferq_core.logging import get_logger
@@ -64,6 +65,7 @@ class Kind(Enum):
     UNKNOWN_PREDICTION = ("unknown-prediction", 404, "There is no such prediction")
     UNKNOWN_MODEL = ("unknown-model", 404, "There is no such model")
     UNKNOWN_VERSION = ("unknown-version", 404, "The model has no such version")
+    UNKNOWN_ROLLOUT = ("unknown-rollout", 404, "The model has no rollout")
     METHOD_NOT_ALLOWED = ("method-not-allowed", 405, "This path does not know the method")
     BODY_TIMEOUT = ("body-timeout", 408, "The body did not arrive in time")
     TOO_LARGE = ("too-large", 413, "The body is too large")
@@ -212,6 +214,10 @@ def _of_unknown_version(error: InferqError) -> Problem:
     return Problem(Kind.UNKNOWN_VERSION, str(error))
 
 
+def _of_unknown_rollout(_: InferqError) -> Problem:
+    return Problem(Kind.UNKNOWN_ROLLOUT, "its champion answers alone")
+
+
 def _of_full(error: BacklogFull) -> Problem:
     after = error.retry_after
     headers = {} if after is None else {"Retry-After": str(math.ceil(after))}
@@ -241,6 +247,7 @@ _BY_ERROR: tuple[tuple[type[InferqError], Callable[[Any], Problem]], ...] = (
     (UnknownJob, _of_unknown_job),
     (UnknownModel, _of_unknown_model),
     (UnknownVersion, _of_unknown_version),
+    (UnknownRollout, _of_unknown_rollout),
     (BacklogFull, _of_full),
     (StoreError, _of_store),
     (BrokerUnavailable, _of_broker),

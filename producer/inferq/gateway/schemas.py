@@ -166,7 +166,10 @@ class Prediction(BaseModel):
     outputs: list[Any] | None = Field(description="One item for each row; null unless succeeded.", examples=[[0]])
     error: PredictionError | None = Field(description="Why there are no outputs; null unless it ended without.")
     version: int | None = Field(description="The version that answered; null until then.", examples=[3])
-    variant: str | None = Field(description="Its role in the rollout.", examples=["primary"])
+    variant: str | None = Field(
+        description="primary, also without a rollout, or canary; null where the version was named.",
+        examples=["primary"],
+    )
     requested_version: str | None = Field(
         description="The number or alias that was asked for; null for the champion.", examples=["challenger"]
     )
