@@ -17,7 +17,7 @@ from inferq_core.states import State
 from inferq_core.store import open_store
 from inferq_core.store.records import BatchLog, Outcome
 
-BATCH = 256
+BATCH = 512
 
 
 def rate(ours: Ours, theirs: Theirs, jobs: int) -> float:

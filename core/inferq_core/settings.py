@@ -77,7 +77,7 @@ class Settings(BaseSettings):
     max_job_bytes: int = Field(
         default=16 * 1024 * 1024, ge=1, description="Bytes that the rows of one job may have, as JSON"
     )
-    max_batch_rows: int = Field(default=256, ge=1, description="Rows of a batch, for models that set none")
+    max_batch_rows: int = Field(default=512, ge=1, description="Rows of a batch, for models that set none")
     time_limit: float = Field(
         default=300.0, gt=0, le=DAY, description="Seconds a batch may take, for models that set none"
     )

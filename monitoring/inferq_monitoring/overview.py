@@ -12,8 +12,8 @@ from inferq_core.store.records import BacklogGroup, BatchView, WorkerBeat
 
 # Batches that the distribution of sizes looks at.
 SIZED_BATCHES = 1000
-# Upper ends of its classes, in rows; the last class is open. 256 is the usual limit of a batch.
-SIZE_BOUNDS = (1, 4, 16, 64, 256)
+# Upper ends of its classes, in rows; the last class is open. 512 is the usual limit of a batch.
+SIZE_BOUNDS = (1, 4, 16, 64, 512)
 # Seconds after which a silent worker is left out; it reports itself every 2 s.
 WORKER_SEEN_WITHIN = 10.0
 

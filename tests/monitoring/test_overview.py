@@ -25,9 +25,9 @@ def silent(queue):
         (2, "2 to 4"),
         (4, "2 to 4"),
         (5, "5 to 16"),
-        (256, "65 to 256"),
-        (257, "over 256"),
-        (10_000, "over 256"),
+        (512, "65 to 512"),
+        (513, "over 512"),
+        (10_000, "over 512"),
     ],
 )
 def test_each_size_has_its_class(rows, label):

@@ -28,7 +28,7 @@ SMOOTHING = 0.1
 PLANNED = 0.8
 # So many batches after an interactive one, other batches have this share of their rows.
 BESIDE_INTERACTIVE = 32
-SHARE_BESIDE_INTERACTIVE = 0.25
+SHARE_BESIDE_INTERACTIVE = 0.125
 # Seconds that a batch of a model counts of which none has ended yet.
 UNKNOWN_SECONDS = 1.0
 

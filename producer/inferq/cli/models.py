@@ -32,7 +32,7 @@ Queue = Annotated[
 MaxBatchRows = Annotated[
     int | None,
     typer.Option(
-        metavar="ROWS", help="Rows that one call of the model takes, at the most; unset, INFERQ_MAX_BATCH_ROWS (256)."
+        metavar="ROWS", help="Rows that one call of the model takes, at the most; unset, INFERQ_MAX_BATCH_ROWS (512)."
     ),
 ]
 TimeLimit = Annotated[
