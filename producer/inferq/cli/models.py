@@ -22,6 +22,7 @@ from inferq_core.settings import load_settings
 from inferq_core.signature import Signature
 from inferq_core.store import open_store
 from inferq_core.store.records import ModelSetting, RuntimeChoice, VersionRecord
+from inferq_core.store.registry import DEFAULT_ALIAS
 
 Queue = Annotated[
     str | None,
@@ -219,8 +220,11 @@ def alias(
             echo(f"{model}: {alias} is removed")
             return
         change = store.point_alias(model, alias, version, by=person())
+        split = store.rollout(model)
     was = "" if change.before in (None, change.after) else f", was {change.before}"
     echo(f"{model}: {alias} is version {change.after}{was}")
+    if split is not None and alias == DEFAULT_ALIAS:
+        echo(f"jobs follow the rollout, not {alias}, until `inferq models rollout {model} --end`", err=True)
 
 
 @app.command(
