@@ -14,7 +14,7 @@ from inferq_core import redis_lists
 from inferq_core.broker_url import check_url, is_redis, is_sentinel, kombu_url, sentinels_of, tls_options
 from inferq_core.errors import BrokerUnavailable
 from inferq_core.logging import get_logger
-from inferq_core.messages import JobMessage
+from inferq_core.messages import JobMessage, Nudge
 from inferq_core.settings import redact
 from inferq_core.states import Priority
 
@@ -119,6 +119,11 @@ class Publisher:
         if messages:
             self._with_reconnect(lambda: self._broker.publish(messages))
 
+    def nudge(self, nudge: Nudge) -> None:
+        """Publish it unless one waits in its queue already, which says as much. Raises BrokerUnavailable."""
+        if self.depth(nudge.queue) == 0:
+            self._with_reconnect(lambda: self._broker.publish([nudge]))
+
     def depth(self, name: str) -> int:
         """Messages waiting in the queue, all priorities together. Raises BrokerUnavailable."""
         return self._with_reconnect(lambda: self._broker.depth(name))
@@ -159,7 +164,7 @@ class _Redis:
         self._client = redis_lists.client_of(url, connect_timeout=CONNECT_TIMEOUT, timeout=CONNECT_TIMEOUT)
         self._pusher = redis_lists.Pusher(self._client)
 
-    def publish(self, messages: Sequence[JobMessage]) -> None:
+    def publish(self, messages: Sequence[JobMessage | Nudge]) -> None:
         self._pusher.push(messages)
 
     def settle(self) -> None:
@@ -187,7 +192,7 @@ class _Amqp:
         self._producer: kombu.Producer | None = None
         self._declared: set[str] = set()
 
-    def publish(self, messages: Sequence[JobMessage]) -> None:
+    def publish(self, messages: Sequence[JobMessage | Nudge]) -> None:
         producer = self._open()
         for message in messages:
             if message.queue not in self._declared:

@@ -8,6 +8,10 @@ InferqError
 ├── UnknownVersion          the model has no such version or alias
 ├── UnknownRollout          the model has no rollout
 ├── UnknownKey              no key of the gateway has this id
+├── UnknownWebhook          no webhook of a model has this id
+├── UnknownDelivery         no delivery of a webhook has this id
+├── UnknownUpload           an id of no upload, or of a purged one
+├── UploadEnded             rows for an upload that takes none any more
 ├── JobUnfinished           a job that has to end first
 ├── BacklogFull             the system cannot take more of a model, or not in time
 ├── JobFailed               `Job.result()` of a job that ended without a result
@@ -77,6 +81,22 @@ class UnknownRollout(InferqError, LookupError):
 
 class UnknownKey(InferqError, LookupError):
     """No key of the HTTP gateway has this id. `inferq keys list` shows them."""
+
+
+class UnknownWebhook(InferqError, LookupError):
+    """No webhook of a model has this id. `inferq webhooks list` shows them."""
+
+
+class UnknownDelivery(InferqError, LookupError):
+    """No delivery of a webhook has this id: it never was, or was purged. `inferq webhooks deliveries` shows them."""
+
+
+class UnknownUpload(InferqError, LookupError):
+    """No upload has this id in this store: it was never begun, or was purged. Check it and INFERQ_STORE_URL."""
+
+
+class UploadEnded(InferqError):
+    """The upload was cancelled, or another request with its key goes on with it. Nothing was stored."""
 
 
 class BacklogFull(InferqError):

@@ -13,6 +13,7 @@ import uuid_utils
 
 JobId = NewType("JobId", str)
 BatchId = NewType("BatchId", str)
+UploadId = NewType("UploadId", str)
 
 
 _CANONICAL = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
@@ -24,6 +25,10 @@ def new_job_id() -> JobId:
 
 def new_batch_id() -> BatchId:
     return BatchId(str(uuid_utils.uuid7()))
+
+
+def new_upload_id() -> UploadId:
+    return UploadId(str(uuid_utils.uuid7()))
 
 
 # Numbers that the ids of one sequence can hold.
@@ -59,6 +64,16 @@ class NumberedIds:
         text = f"{value:032x}"
         return JobId(f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}")
 
+    def has(self, job_id: JobId) -> bool:
+        """Whether it is one of them."""
+        value = UUID(job_id).int
+        return self.at((value >> 64 & 0xFFF) << 20 | value >> 42 & 0xFFFFF) == job_id
+
+    @property
+    def bounds(self) -> tuple[JobId, JobId]:
+        """No id of the sequence is below the first of these, nor any above or at the second."""
+        return lowest_id_at(self.started_ms), lowest_id_at(self.started_ms + 1)
+
 
 def parse_job_id(text: str) -> JobId | None:
     """The canonical form of `text`, or None when it is no UUID at all."""
@@ -82,7 +97,12 @@ def parse_job_ids(texts: Sequence[str]) -> list[JobId]:
 
 def lowest_id(at: float) -> JobId:
     """The smallest id that could be made at `at` (seconds since 1970); its version bits do not matter in an order."""
-    return JobId(str(UUID(int=int(at * 1000) << 80)))
+    return lowest_id_at(int(at * 1000))
+
+
+def lowest_id_at(milliseconds: int) -> JobId:
+    """The same for whole milliseconds."""
+    return JobId(str(UUID(int=milliseconds << 80)))
 
 
 def routing_hash(key: str) -> int:

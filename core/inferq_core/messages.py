@@ -23,6 +23,9 @@ from inferq_core.states import Priority
 from inferq_core.store.records import ModelRecord, PendingRef
 
 PREDICT_TASK = "inferq.predict"
+# Wakes those who deliver webhooks. The store's outbox says what there is to do.
+DELIVER_TASK = "inferq.deliver"
+WEBHOOK_QUEUE = "webhooks"
 HEADER = "inferq"
 FORMAT = 2
 # Rows that the jobs of one message have together: a quarter of a batch of usual size. A worker does not take a message
@@ -109,6 +112,21 @@ class JobMessage:
 
     def body(self) -> bytes:
         return encode_body(self.model, self.job_ids)
+
+
+@dataclass(frozen=True, slots=True)
+class Nudge:
+    """A message without content: there is something to do for whoever serves the queue."""
+
+    task: str = DELIVER_TASK
+    queue: str = WEBHOOK_QUEUE
+    priority: Priority = Priority.NORMAL
+
+    def headers(self) -> dict[str, Any]:
+        return {"task": self.task, "id": str(new_batch_id()), "argsrepr": ""}
+
+    def body(self) -> bytes:
+        return b"[[],{},{}]"
 
 
 def describe(model: str, count: int) -> str:

@@ -18,7 +18,7 @@ from redis.retry import Retry
 from redis.sentinel import Sentinel
 
 from inferq_core.broker_url import Sentinels, is_sentinel, is_socket, redis_url, sentinels_of
-from inferq_core.messages import JobMessage
+from inferq_core.messages import JobMessage, Nudge
 from inferq_core.states import Priority
 
 # kombu's lists pop the smallest step first.
@@ -91,10 +91,10 @@ class Pusher:
         self._pool = client.connection_pool
         self._connection: Any = None
         self._unread = 0  # answers
-        self._sent: Sequence[JobMessage] = ()  # what they will be about
+        self._sent: Sequence[JobMessage | Nudge] = ()  # what they will be about
         self._last = float("-inf")
 
-    def push(self, messages: Sequence[JobMessage]) -> None:
+    def push(self, messages: Sequence[JobMessage | Nudge]) -> None:
         """Put the messages into their lists, in order. Raises redis.RedisError and OSError; push again then.
 
         The second time it waits for the answer, and what it does not take then is given up.
@@ -130,7 +130,7 @@ class Pusher:
         self._sent = ()
 
 
-def _send(connection: redis.Connection, messages: Sequence[JobMessage]) -> int:
+def _send(connection: redis.Connection, messages: Sequence[JobMessage | Nudge]) -> int:
     """One trip for all of them; the number of answers that will come."""
     commands = [
         ("LPUSH", key, *map(encode, run))
@@ -148,7 +148,7 @@ def depth(client: redis.Redis, queue: str) -> int:
     return sum(pipeline.execute())
 
 
-def encode(message: JobMessage) -> bytes:
+def encode(message: JobMessage | Nudge) -> bytes:
     """The message as an item of a list: kombu's envelope, with the body as plain text.
 
     The delivery tag is there because kombu wants one; the worker's transport gives it another.

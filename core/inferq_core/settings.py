@@ -12,6 +12,7 @@ from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from inferq_core.errors import SettingsError
+from inferq_core.receivers import Networks, parse_networks
 
 # What a queue may be called, here, in a model's settings and in messages.
 QUEUE_NAME = re.compile(r"[\w.-]{1,64}")
@@ -118,9 +119,29 @@ class Settings(BaseSettings):
     max_body_bytes: int = Field(
         default=32 * 1024 * 1024, ge=1, description="Bytes that the body of one HTTP request may have"
     )
+    max_batch_body_bytes: int = Field(
+        default=4 * 1024**3, ge=1, description="Bytes that the body of a batch over HTTP may have"
+    )
     max_wait: float = Field(
         default=60.0, gt=0, le=DAY, description="Seconds for which one HTTP request may wait for a result"
     )
+    webhook_timeout: float = Field(
+        default=15.0, gt=0, le=300, description="Seconds that a receiver of webhooks may take for one delivery"
+    )
+    webhook_retries: str = Field(
+        default="5,300,1800,7200,18000,36000,50400,72000,86400",
+        pattern=r"^\d{1,7}(\.\d{1,3})?(,\d{1,7}(\.\d{1,3})?){0,99}\Z",
+        description="Seconds from each failed delivery of a webhook to the next try, separated by commas",
+    )
+    webhook_allow: str = Field(
+        default="", description="Networks (CIDR, separated by commas) besides the internet that webhooks may go to"
+    )
+    event_stream: str | None = Field(
+        default=None,
+        pattern=rf"^{QUEUE_NAME.pattern}\Z",
+        description="Redis stream to which the deliverer adds an event for every job that ends; default: none",
+    )
+    event_stream_length: int = Field(default=100_000, ge=1, description="Events that the stream keeps, roughly")
     cors_origins: str = Field(
         default="",
         description="Origins whose pages may ask the gateway, separated by commas: https://app.example.com",
@@ -147,6 +168,21 @@ class Settings(BaseSettings):
         if auth is not None and not re.fullmatch(CREDENTIALS, auth.get_secret_value()):
             raise ValueError("write user:password, in printable ASCII")
         return auth
+
+    @field_validator("webhook_allow")
+    @classmethod
+    def _has_networks(cls, text: str) -> str:
+        parse_networks(text)
+        return text
+
+    @property
+    def webhook_schedule(self) -> tuple[float, ...]:
+        """Seconds from each failed delivery to the next try."""
+        return tuple(map(float, self.webhook_retries.split(",")))
+
+    @property
+    def webhook_networks(self) -> Networks:
+        return parse_networks(self.webhook_allow)
 
     @property
     def home_path(self) -> Path:

@@ -20,6 +20,10 @@ class State(StrEnum):
         return self not in (State.QUEUED, State.RUNNING)
 
 
+# The states in which a job can end.
+ENDS = tuple(state for state in State if state.terminal)
+
+
 class ErrorCode(StrEnum):
     """Why a job ended without outputs."""
 

@@ -21,6 +21,7 @@ from inferq_core.errors import InvalidInput, SettingsError, WaitTimeout
 from inferq_core.ids import JobId, new_job_id, routing_hash
 from inferq_core.notify import Notifier
 from inferq_core.policy.admission import Request as Wanted
+from inferq_core.receivers import parse_receiver
 from inferq_core.settings import Settings, load_settings
 from inferq_core.signature import CheckedRows
 from inferq_core.states import Method, Priority, State
@@ -94,6 +95,7 @@ class Client:
         metadata: Mapping[str, Any] | None = None,
         traceparent: str | None = None,
         owner: str | None = None,
+        webhook: str | Mapping[str, Any] | None = None,
     ) -> Job:
         """Enqueue one job of n rows and return at once, when the job is durable.
 
@@ -102,7 +104,8 @@ class Client:
         the job expires unless it was predicted. `routing_key`: jobs with the same key meet the same variant.
         `idempotency_key`: the same key with the same payload answers with the same job. `traceparent`: the caller's
         place in a W3C trace, kept with the job. `owner`: whose the job is, a name of at most 200 characters; the HTTP
-        gateway puts the id of its caller's key there.
+        gateway puts the id of its caller's key there. `webhook`: a URL that is told how the job ends, or a mapping of
+        `url` and `states` (those to tell of); docs/webhooks.md has the rest.
 
         Raises UnknownModel, UnknownVersion, InvalidInput (rows or options that do not fit; nothing was stored),
         IdempotencyConflict (the key was used with another payload), and BacklogFull (more than the model's
@@ -118,6 +121,7 @@ class Client:
             metadata=metadata,
             traceparent=traceparent,
             owner=owner,
+            webhook=webhook,
         )
         job = self._prepare(model, rows, options)
         with self._admission.entering([job]):
@@ -298,6 +302,8 @@ class Client:
 
     def _prepare(self, model: str, rows: Any, options: SubmitOptions) -> NewJob:
         """The job, checked. Raises UnknownModel, UnknownVersion, InvalidInput."""
+        if options.webhook is not None:
+            parse_receiver(options.webhook.url, self.settings.webhook_networks)
         target = self._target(model, options)
         return self._job(target, self._checked(target, rows), options)
 
@@ -330,6 +336,7 @@ class Client:
             reply_to=self._waiter.reply_to,
             traceparent=options.traceparent,
             owner=options.owner,
+            webhook=options.webhook,
         )
 
     def _target(self, model: str, options: SubmitOptions) -> Target:

@@ -50,18 +50,20 @@ class Intake:
         self._limits_of = limits_of
         self._paused_until = float("-inf")
 
-    def accept(self, jobs: Sequence[NewJob]) -> Sequence[JobId]:
-        """The ids that answer `jobs`, in order; all are durable on return.
+    def accept(
+        self, jobs: Sequence[NewJob], into: Callable[[Sequence[NewJob]], Accepted] | None = None
+    ) -> Sequence[JobId]:
+        """The ids that answer `jobs`, in order; all are durable on return. `into`: how the store takes them.
 
         Raises IdempotencyConflict and StoreUnavailable, and nothing was accepted then. A broker that is away is logged
         only: the jobs are safe, and the keeper publishes them as soon as it can.
         """
         traces = (job.traceparent for job in jobs)
         with tracing.span("inferq.accept", traces, kind=tracing.Kind.PRODUCER, jobs=len(jobs)):
-            return self._accept(jobs)
+            return self._accept(jobs, into or self._store.accept)
 
-    def _accept(self, jobs: Sequence[NewJob]) -> Sequence[JobId]:
-        accepted = self._store.accept(jobs)
+    def _accept(self, jobs: Sequence[NewJob], into: Callable[[Sequence[NewJob]], Accepted]) -> Sequence[JobId]:
+        accepted = into(jobs)
         fresh = fresh_refs(jobs, accepted)
         if self._stored is not None:
             self._stored(fresh)

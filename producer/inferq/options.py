@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import timedelta
 from enum import Enum
 from typing import Any, NamedTuple, TypedDict, TypeVar
@@ -13,8 +13,9 @@ import orjson
 
 from inferq_core.errors import InvalidInput
 from inferq_core.messages import TRACEPARENT
-from inferq_core.states import Method, Priority
-from inferq_core.store.records import RETRY_PREFIX
+from inferq_core.receivers import EVERYWHERE, parse_receiver
+from inferq_core.states import ENDS, Method, Priority, State
+from inferq_core.store.records import RETRY_PREFIX, Subscription
 
 # Characters of a key, and bytes of metadata: more belongs into the application's own tables.
 MAX_KEY = 200
@@ -36,6 +37,7 @@ class SubmitOptions(NamedTuple):
     metadata: str | None  # JSON object
     traceparent: str | None
     owner: str | None
+    webhook: Subscription | None
 
 
 class ManyOptions(TypedDict, total=False):
@@ -55,6 +57,7 @@ class OneOptions(ManyOptions, total=False):
     routing_key: str | None
     idempotency_key: str | None
     owner: str | None
+    webhook: str | Mapping[str, Any] | None
 
 
 def check_options(
@@ -68,6 +71,7 @@ def check_options(
     metadata: Mapping[str, Any] | None = None,
     traceparent: str | None = None,
     owner: str | None = None,
+    webhook: str | Mapping[str, Any] | None = None,
 ) -> SubmitOptions:
     """The options in the store's terms. Raises InvalidInput that names the option, its value and what it takes."""
     return SubmitOptions(
@@ -80,6 +84,7 @@ def check_options(
         metadata=_metadata(metadata),
         traceparent=_traceparent(traceparent),
         owner=_key("owner", owner),
+        webhook=_webhook(webhook),
     )
 
 
@@ -157,3 +162,23 @@ def _metadata(value: Mapping[str, Any] | None) -> str | None:
     if len(text) > MAX_METADATA:
         raise InvalidInput(f"metadata has {len(text)} bytes of JSON, at most {MAX_METADATA} are kept")
     return text.decode()
+
+
+def _webhook(value: str | Mapping[str, Any] | None) -> Subscription | None:
+    """Whether it may go there is decided by settings, which are not known here."""
+    if value is None:
+        return None
+    wanted = {"url": value} if isinstance(value, str) else value
+    if not isinstance(wanted, Mapping) or not {"url"} <= set(wanted) <= {"url", "states"}:
+        raise InvalidInput("webhook: give a URL, or a mapping of url and states")
+    place = parse_receiver(wanted["url"], EVERYWHERE).place
+    return Subscription(wanted["url"], place, check_ends(wanted.get("states")))
+
+
+def check_ends(states: Collection[State | str] | None) -> tuple[State, ...] | None:
+    """The states in which a job may end that somebody wants to be told of; None for all. Raises InvalidInput."""
+    if states is None:
+        return None
+    if isinstance(states, str) or not states or not set(states) <= set(ENDS):
+        raise InvalidInput(f"webhook.states={states!r}: give some of {', '.join(ENDS)}")
+    return tuple(state for state in ENDS if state in states)

@@ -19,17 +19,16 @@ from numpy.typing import NDArray
 
 from inferq.admission import Admission
 from inferq.bulk import chunks
-from inferq.catalog import Catalog, Target
+from inferq.catalog import Catalog
 from inferq.intake import Intake
 from inferq.options import SubmitOptions
+from inferq.row_jobs import RowJobs
 from inferq_core.broker import Publisher
 from inferq_core.errors import InvalidInput
-from inferq_core.ids import MAX_NUMBERED, NumberedIds, routing_hash
-from inferq_core.policy.admission import Request
+from inferq_core.ids import MAX_NUMBERED, NumberedIds
 from inferq_core.settings import Settings
 from inferq_core.signature import CheckedRows
 from inferq_core.store.contract import Store
-from inferq_core.store.records import NewJob
 
 # Ids that one look for the last accepted row asks for.
 PROBES = 1_000
@@ -51,14 +50,6 @@ class RunRequest:
         return f"file:{hashlib.sha256(orjson.dumps(asked)).hexdigest()}"
 
 
-class RefusedRow(InvalidInput):
-    """One of many rows does not fit the model; `index` says which."""
-
-    def __init__(self, index: int, reason: str) -> None:
-        super().__init__(reason)
-        self.index = index
-
-
 class Run:
     """The jobs of one file. Use it as a context manager; not safe for threads.
 
@@ -68,12 +59,11 @@ class Run:
     def __init__(self, store: Store, settings: Settings, request: RunRequest) -> None:
         self.request = request
         self._store = store
-        self._max_rows = settings.max_rows_per_job
-        self._max_bytes = settings.max_job_bytes
         self._publisher = Publisher(settings.broker)
-        self._catalog = Catalog(store, settings)
-        self._admission = Admission(store, settings, self._catalog.max_backlog)
-        self._intake = Intake(store, self._publisher, self._catalog.limits, self._admission.count)
+        catalog = Catalog(store, settings)
+        admission = Admission(store, settings, catalog.max_backlog)
+        self._jobs = RowJobs(catalog, admission, settings, request.model, request.options)
+        self._intake = Intake(store, self._publisher, catalog.limits, admission.count)
         self._secret = hashlib.sha256(request.key.encode() + request.digest.encode()).digest()
         first = store.keyed(request.key)
         self._ids = None if first is None else NumberedIds.from_first(self._secret, first)
@@ -120,16 +110,7 @@ class Run:
 
     def check(self, rows: Sequence[Any] | NDArray[Any]) -> list[CheckedRows]:
         """The rows as they are stored, a job each. Raises RefusedRow, UnknownModel, UnknownVersion."""
-        signature = self._target().signature
-        together = signature.check_each(rows)
-        checked = []
-        for index, row in enumerate(rows):
-            try:
-                one = signature.check(row, max_rows=self._max_rows) if together is None else together[index]
-                checked.append(one.within(self._max_bytes))
-            except InvalidInput as error:
-                raise RefusedRow(index, str(error)) from error
-        return checked
+        return self._jobs.check(rows)
 
     def submit(self, first: int, rows: Sequence[CheckedRows]) -> int:
         """Enqueue the rows from number `first` on, as many as the model's backlog has room for; how many these were.
@@ -137,46 +118,18 @@ class Run:
         They are durable then. Every row before `first` must have been accepted. Rows that were accepted already are
         not enqueued again. Raises BacklogFull when there is too little room to go on.
         """
-        if first + len(rows) > MAX_NUMBERED:
-            raise InvalidInput(f"a file may have {MAX_NUMBERED:,} rows at the most")
-        target = self._target()
-        end = first + self._room(target, len(rows))
-        numbered = list(enumerate(rows[: end - first], start=first))
+        room = self._jobs.room(first, len(rows))
+        begun = 0
         if self._ids is None:
-            self._ids = self._begin(rows[0], target)
-            del numbered[0]
-        ids = self._ids
-        for chunk in chunks(self._job(number, row, target, ids) for number, row in numbered):
+            self._ids, begun = self._begin(rows[0]), 1
+        for chunk in chunks(self._jobs.jobs(first + begun, rows[begun:room], self._ids)):
             self._intake.accept(chunk)
-        return end - first
+        return room
 
-    def _room(self, target: Target, rows: int) -> int:
-        wanted = Request(target.queue, self.request.options.priority, target.model, rows, target.max_backlog)
-        return self._admission.room(wanted)
-
-    def _begin(self, row: CheckedRows, target: Target) -> NumberedIds:
+    def _begin(self, row: CheckedRows) -> NumberedIds:
         """Accept number 0 alone: of several processes that begin the same run, one fixes the ids for all."""
         ids = NumberedIds(self._secret, time.time_ns() // 1_000_000)
-        job = self._job(0, row, target, ids)
+        [job] = self._jobs.jobs(0, [row], ids)
         keyed = job._replace(idempotency_key=self.request.key, payload_digest=self.request.digest)
         (first,) = self._intake.accept([keyed])
         return NumberedIds.from_first(self._secret, first)
-
-    def _job(self, number: int, row: CheckedRows, target: Target, ids: NumberedIds) -> NewJob:
-        options = self.request.options
-        job_id = ids.at(number)
-        return NewJob(
-            id=job_id,
-            model=target.model,
-            n_rows=row.n_rows,
-            inputs=row.json,
-            queue=target.queue,
-            priority=options.priority,
-            version=options.version,
-            method=options.method,
-            routing_hash=routing_hash(job_id),
-        )
-
-    def _target(self) -> Target:
-        options = self.request.options
-        return self._catalog.target(self.request.model, options.version, options.method)

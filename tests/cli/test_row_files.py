@@ -6,7 +6,8 @@ import pytest
 from pyarrow import parquet
 
 from inferq import InvalidInput, Method
-from inferq.cli.rows import BLOCK_BYTES, BLOCK_ROWS, open_rows
+from inferq.cli.row_files import open_rows
+from inferq.sources.rows import BLOCK_BYTES, BLOCK_ROWS
 from inferq_core.columns import Column, Kind, Layout
 from inferq_core.signature import Signature
 
@@ -26,7 +27,7 @@ TEXTS = signature(Layout.TEXTS, Column(None, Kind.TEXT, "str"))
 
 
 def rows_of(file):
-    return [row.tolist() if hasattr(row, "tolist") else row for block in file.blocks() for row in block.rows]
+    return [row.tolist() if hasattr(row, "tolist") else row for block in file.reader.blocks() for row in block.rows]
 
 
 @pytest.fixture
@@ -104,7 +105,7 @@ def test_a_file_is_read_in_blocks_of_bounded_size(tmp_path, suffix, length):
         parquet.write_table(pa.table({"text": texts}), path)
     else:
         path.write_text("".join(f'"{text}"\n' for text in texts))
-    blocks = list(open_rows(path, TEXTS).blocks())
+    blocks = list(open_rows(path, TEXTS).reader.blocks())
     assert [row for block in blocks for row in block.rows] == texts
     for block in blocks:
         assert len(block.rows) <= BLOCK_ROWS
@@ -114,7 +115,7 @@ def test_a_file_is_read_in_blocks_of_bounded_size(tmp_path, suffix, length):
 def test_places_are_lines_even_when_texts_have_several(tmp_path):
     path = tmp_path / "texts.csv"
     path.write_text('a\n"b\nc"\n\nd\n')
-    (block,) = open_rows(path, TEXTS).blocks()
+    (block,) = open_rows(path, TEXTS).reader.blocks()
     assert list(block.places) == [1, 3, 5]
 
 

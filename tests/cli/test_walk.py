@@ -18,8 +18,10 @@ from walk import COMMANDS, NOT_AN_ID, OTHER_PROCESS, STAYING, Reads
 from inferq import Client, InferqError, load_settings
 from inferq.cli.main import app
 from inferq_core.ids import new_job_id
+from inferq_core.signing import new_secret
 from inferq_core.store import open_store
 from inferq_core.store.records import KeyScope, NewKey
+from inferq_core.store.webhook_records import NewWebhook
 
 CLOSED_STORE = "postgresql+psycopg://someone:secret@127.0.0.1:1/inferq"
 CLOSED_BROKER = "redis://:secret@127.0.0.1:1"
@@ -88,9 +90,14 @@ def place(home, tmp_path, skops_file):
         queued = client.submit("sums", [[1, 2]]).id
         key = store.add_key(NewKey("0123456789ab", "shop", "0" * 64, [KeyScope.SUBMIT], None)).id
         store.revoke_key(key)  # with a good one, a gateway would listen anywhere
+        webhook = NewWebhook("abcdef012345", "sums", "https://example.com/", "example.com:443", None)
+        store.add_webhook(webhook, new_secret())
+        store.cancel([client.submit("sums", [[1, 2]]).id])
+        (delivery,) = store.deliveries().deliveries
     (folder / "truth.csv").write_text(f"id,value\n{queued},7\n")
     values = {"folder": folder, "queued": queued, "stranger": new_job_id(), "key": key}
-    return lambda text: re.sub(r"\{(folder|queued|stranger|key)\}", lambda match: str(values[match[1]]), text)
+    values |= {"webhook": webhook.id, "delivery": delivery.id}
+    return lambda text: re.sub(rf"\{{({'|'.join(values)})\}}", lambda match: str(values[match[1]]), text)
 
 
 @pytest.fixture

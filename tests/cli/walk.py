@@ -1,7 +1,7 @@
 """What every command is given in the walk: one right call, and what can be wrong with each of its arguments.
 
 Words in braces stand for what the fixture `place` makes: {folder}, {queued} (a job), {stranger} (an id that was never
-issued), and names of files.
+issued), {webhook}, {delivery}, and names of files.
 """
 
 from dataclasses import dataclass, field
@@ -59,6 +59,10 @@ def unreadable(before, kind, prefix="{folder}/"):
         wrong(f"{before} {prefix}bytes.{kind}", 2, f"bytes.{kind}"),
         wrong(f"{before} {prefix}empty.{kind}", 2, f"empty.{kind}"),
     ]
+
+
+def webhook():
+    return [wrong("4f1c09d2ab37", 4, "'4f1c09d2ab37'", "webhooks list"), wrong("''", 4, "''", "webhooks list")]
 
 
 ROW = "--row '[1, 2]'"
@@ -126,6 +130,7 @@ COMMANDS = {
         },
     ),
     "keeper": Entry(""),
+    "deliverer": Entry(""),
     "flower": Entry(""),
     "gateway": Entry(
         "--port 0",
@@ -347,6 +352,39 @@ COMMANDS = {
     "keys revoke": Entry(
         "{key}", {"ID": [wrong("4f1c09d2ab37", 4, "'4f1c09d2ab37'", "keys list"), wrong("''", 4, "''", "keys list")]}
     ),
+    "webhooks create": Entry(
+        "sums https://example.com/hook",
+        {
+            "MODEL": [
+                wrong("nobody https://example.com/hook", 4, "'nobody'"),
+                wrong("'' https://example.com/hook", 4, "''"),
+            ],
+            "URL": [
+                wrong("sums ''", 2, "webhook.url"),
+                wrong("sums ftp://example.com/hook", 2, "https://"),
+                wrong("sums http://example.com/hook", 2, "INFERQ_WEBHOOK_ALLOW"),
+                wrong("sums https://127.0.0.1/hook", 2, "INFERQ_WEBHOOK_ALLOW"),
+            ],
+            "--state": [wrong("sums https://example.com/hook --state running", 2, "'running'", "succeeded")],
+        },
+    ),
+    "webhooks list": Entry("", {"--model": model("--model")}, reads=Reads.DOCUMENT),
+    "webhooks delete": Entry("{webhook}", {"ID": webhook()}),
+    "webhooks enable": Entry("{webhook}", {"ID": webhook()}),
+    "webhooks rotate": Entry("{webhook}", {"ID": webhook()}),
+    "webhooks secret": Entry(""),
+    "webhooks deliveries": Entry(
+        "",
+        {
+            "--state": [wrong("--state gone", 2, "'gone'", "failed")],
+            "--limit": number("", "--limit", "0", "1001"),
+        },
+        reads=Reads.DOCUMENT,
+    ),
+    "webhooks replay": Entry(
+        "{delivery}",
+        {"ID": [wrong("17", 4, "'17'", "purged"), wrong("{stranger}", 4, "{stranger}"), wrong("''", 4, "''")]},
+    ),
     "db upgrade": Entry(""),
     "db check": Entry("", reads=Reads.DOCUMENT),
     "db roles": Entry(""),
@@ -366,6 +404,6 @@ COMMANDS = {
     ),
 }
 # They end by a signal, or take long: the walk gives them what is wrong only.
-STAYING = ("demo", "up", "worker", "keeper", "flower", "gateway")
+STAYING = ("demo", "up", "worker", "keeper", "deliverer", "flower", "gateway")
 # They become another program before they look at store and broker.
-OTHER_PROCESS = ("worker", "keeper", "flower")
+OTHER_PROCESS = ("worker", "keeper", "deliverer", "flower")

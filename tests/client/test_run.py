@@ -8,7 +8,8 @@ from installation import FEATURES
 
 from inferq import InvalidInput, State
 from inferq.options import check_options
-from inferq.run import RefusedRow, Run, RunRequest
+from inferq.row_jobs import RefusedRow
+from inferq.run import Run, RunRequest
 
 REQUEST = RunRequest("sums", check_options(), "d" * 64, "csv", None)
 ROWS = [[float(number)] * FEATURES for number in range(2_300)]

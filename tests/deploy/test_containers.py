@@ -16,7 +16,7 @@ SERVICES = yaml.safe_load(COMPOSE_TEXT)["services"]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 # They run to their end and tell by their exit code.
 ONE_SHOT = {"migrate", "cli"}
-ROLES = {"worker", "keeper", "flower"}
+ROLES = {"worker", "keeper", "deliverer", "flower"}
 # The embedded broker is for machines without Redis.
 NOT_IN_THE_IMAGE = {"embedded", "onnx", "parquet"}
 

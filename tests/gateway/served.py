@@ -14,6 +14,8 @@ import httpx
 
 from inferq.gateway.app import create_app
 from inferq.gateway.serving import Server
+from inferq_core.keys import digest_of, new_key
+from inferq_core.store.records import KeyScope, NewKey
 
 PATIENCE = 60
 ROW = [1.0, 2.0, 3.0, 4.0]
@@ -72,6 +74,13 @@ def process_of(settings, log, *arguments):
             process.terminate()
             process.wait(PATIENCE)
             process.stdout.close()
+
+
+def bearing(store, *scopes, models=None):
+    """Headers with a new key."""
+    key_id, text = new_key()
+    store.add_key(NewKey(key_id, "test", digest_of(text), scopes or [KeyScope.SUBMIT], models))
+    return {"Authorization": f"Bearer {text}"}
 
 
 def enqueue(http, rows=(ROW,), model="sums", headers=None, **fields):

@@ -5,21 +5,14 @@ import sys
 
 import pytest
 from installation import ROW, until
-from served import PATIENCE, ServedHere, accepted, assert_problem, enqueue, process_of
+from served import PATIENCE, ServedHere, accepted, assert_problem, bearing, enqueue, process_of
 
 from inferq.gateway import access
 from inferq_core.ids import JobId, new_job_id
-from inferq_core.keys import digest_of, new_key
-from inferq_core.store.records import KeyScope, NewKey
+from inferq_core.keys import new_key
+from inferq_core.store.records import KeyScope
 
 SUBMIT, READ, FEEDBACK, ADMIN = KeyScope.SUBMIT, KeyScope.READ, KeyScope.FEEDBACK, KeyScope.ADMIN
-
-
-def bearing(store, *scopes, models=None):
-    """Headers with a new key."""
-    key_id, text = new_key()
-    store.add_key(NewKey(key_id, "test", digest_of(text), scopes or [SUBMIT], models))
-    return {"Authorization": f"Bearer {text}"}
 
 
 def key_id(headers):
@@ -49,6 +42,12 @@ def paths(job_id):
         ("POST", "/v1/models/sums/predictions"),
         ("GET", f"/v1/predictions/{job_id}"),
         ("POST", f"/v1/predictions/{job_id}/cancel"),
+        ("GET", f"/v1/predictions/{job_id}/events"),
+        ("POST", "/v1/models/sums/batches"),
+        ("GET", "/v1/batches"),
+        ("GET", f"/v1/batches/{job_id}"),
+        ("GET", f"/v1/batches/{job_id}/results"),
+        ("POST", f"/v1/batches/{job_id}/cancel"),
         ("PUT", f"/v1/predictions/{job_id}/feedback"),
         ("GET", "/v1/predictions"),
         ("GET", "/v1/models"),

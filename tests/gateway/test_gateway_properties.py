@@ -1,5 +1,6 @@
 """The gateway against its own description: schemathesis makes requests of it, and checks what is answered."""
 
+import os
 import re
 import subprocess
 import sys
@@ -34,7 +35,10 @@ def test_answers_are_as_described(worked, tmp_path):
             "1",
             "--no-color",
         ]
-        ended = subprocess.run(command, capture_output=True, text=True, timeout=540, check=False, cwd=tmp_path)
+        environment = {**os.environ, "SCHEMATHESIS_HOOKS": str(Path(__file__).parent / "schemathesis_hooks.py")}
+        ended = subprocess.run(
+            command, capture_output=True, text=True, timeout=540, check=False, cwd=tmp_path, env=environment
+        )
         assert ended.returncode == 0, ended.stdout[-8_000:] + ended.stderr
         assert int(re.search(r"(\d+) generated", ended.stdout)[1]) >= CASES
         assert gateway.http.get("/v1/health/ready").status_code == 200

@@ -21,18 +21,27 @@ def as_served(text):
     return text.replace("digits", "sums")
 
 
+def batch_of_one(http):
+    content = {"content": b"[0, 0, 5, 13]", "headers": {"Content-Type": "application/x-ndjson"}}
+    return http.post("/v1/models/sums/batches", **content).json()["id"]
+
+
 @pytest.mark.skipif(shutil.which("curl") is None, reason="no curl on this machine")
 @pytest.mark.parametrize("command", COMMANDS)
-def test_curl(live, command):
+def test_curl(live, command, tmp_path):
     job_id = accepted(live)
+    (tmp_path / "rows.ndjson").write_text("[0, 0, 5, 13]\n")
+    (tmp_path / "rows.csv").write_text("0,0,5,13\n")
     url = str(live.base_url).rstrip("/")
-    line = as_served(command).replace("$GATEWAY", url).replace("$ID", job_id).replace("order-12", job_id)
+    line = as_served(command).replace("$GATEWAY", url).replace("$ID", job_id)
+    line = line.replace("$BATCH", batch_of_one(live)).replace("order-12", job_id).replace("monday", job_id)
     ended = subprocess.run(
         ["sh", "-ec", f"{line} --write-out '\\n%{{http_code}}'"],
         capture_output=True,
         text=True,
         timeout=PATIENCE,
         check=True,
+        cwd=tmp_path,
     )
     body, _, status = ended.stdout.rpartition("\n")
     assert status in ("200", "202", "204"), body
@@ -41,7 +50,9 @@ def test_curl(live, command):
         told = json.loads(body)
         assert told.get("state", "succeeded") == "succeeded"
         assert told["outputs"]
-    if status != "204":
+    if "/events" in command:
+        assert body.count("event: state") >= 1
+    elif status != "204":
         assert isinstance(json.loads(body), dict)
 
 

@@ -20,7 +20,7 @@ from inferq.local.embedded import answers
 from inferq.local.home import HomeLock
 from inferq_core.store import open_store
 
-ROLES = ["worker", "keeper", "flower", "broker"]
+ROLES = ["worker", "keeper", "deliverer", "flower", "broker"]
 
 
 class Work:
@@ -101,7 +101,7 @@ def test_one_signal_finishes_what_runs_and_leaves_nothing(up, work, stop):
     running = up()
     (job,) = work.submit(2.0, 1)
     tree = running.tree()
-    assert len(tree) == 7, "broker, worker, two pool processes, keeper, its beat, Flower"
+    assert len(tree) == 8, "broker, worker, two pool processes, keeper, its beat, deliverer, Flower"
     assert running.stop(stop) == 0
     assert_nothing_is_left(running, tree)
     assert work.states([job]) == [State.SUCCEEDED]

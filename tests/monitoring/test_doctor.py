@@ -19,7 +19,7 @@ from inferq_core.messages import JobMessage, Limits
 from inferq_core.redis_lists import client_of
 from inferq_core.settings import Settings
 from inferq_core.states import Priority
-from inferq_core.store.records import ModelRecord, QueueBacklog, Runtime, VersionRecord
+from inferq_core.store.records import ModelRecord, QueueBacklog, Runtime, Subscription, VersionRecord
 from inferq_core.store.tables import SCHEMA_REVISION
 from inferq_models import register
 from inferq_models.artifacts import verify
@@ -271,6 +271,9 @@ class TestFleet:
         store.elect("keeper", "me", lease=60)
         accepted(store)
         assert levels(fleet.check_fleet(store, settings)) == set()
+        store.cancel(accepted(store, webhook=Subscription("https://example.com/", "example.com:443")))
+        assert levels(fleet.check_fleet(store, settings)) == {("deliverer", Level.FAIL)}
+        store.elect("deliverer", "me", lease=60)
         accepted(store, queue="heavy")
         assert levels(fleet.check_fleet(store, settings)) == {("queues", Level.FAIL)}
 

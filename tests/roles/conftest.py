@@ -9,6 +9,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parents[1] / "store"))
 sys.path.insert(0, str(Path(__file__).parents[1] / "transport"))
 sys.path.insert(0, str(Path(__file__).parents[1] / "chaos"))
+sys.path.insert(0, str(Path(__file__).parents[1] / "webhooks"))
 sys.path.insert(0, str(Path(__file__).parents[1] / "system"))
 
 from inferq.local.embedded import server_binary

@@ -14,6 +14,7 @@ from given import LOG, accepted, claim_again, finished, succeeded
 from harness import running, wait_for
 from misbehaving import Raiser
 from psycopg import sql
+from receiving import Receiving
 
 import inferq_migrations
 from inferq import Client
@@ -113,12 +114,15 @@ def test_a_stranger_another_host_and_plaintext_are_refused(secured, options, rea
 
 
 def test_every_component_works_under_its_role(secured, tmp_path, redis_binary):
-    with running(tmp_path, redis_binary, secured.url(OWNER)) as system:
+    here = {"webhook_allow": "127.0.0.0/8"}
+    with running(tmp_path, redis_binary, secured.url(OWNER), **here) as system, closing(Receiving()) as receiver:
         register_model(system, "sum", Raiser())
         worker = system.start_worker(INFERQ_STORE_URL=secured.url(Role.WORKER))
         keeper = system.start_keeper()
+        deliverer = system.start_deliverer(INFERQ_STORE_URL=secured.url(Role.DELIVERER))
         rows = rows_for(30)
-        with Client(load_settings(store_url=secured.url(Role.SUBMIT), broker_url=system.broker.url)) as application:
+        submitting = load_settings(store_url=secured.url(Role.SUBMIT), broker_url=system.broker.url, **here)
+        with Client(submitting) as application:
             jobs = application.submit_many("sum", rows)
             assert_each_succeeded_once(system, jobs, rows)
             application.feedback(jobs[0].id, actual=1)
@@ -127,11 +131,31 @@ def test_every_component_works_under_its_role(secured, tmp_path, redis_binary):
             keyed = application.submit("sum", rows[:1], idempotency_key="once")
             assert application.submit("sum", rows[:1], idempotency_key="once").id == keyed.id
             assert keyed.result(timeout=60).outputs == [float(rows[0].sum())]
+            application.submit("sum", rows[:1], webhook=receiver.url())
+            wait_for(lambda: receiver.received, timeout=60, what="the webhook")
         wait_for(lambda: system.store.elected("keeper"), timeout=60, what="the keeper to sweep")
-        assert [system.stop(worker), system.stop(keeper)] == [0, 0]
+        assert [system.stop(worker), system.stop(keeper), system.stop(deliverer)] == [0, 0, 0]
         assert "may not do this" not in system.logs()
         purged = [step for step in system.store.purge(before=system.store.now() + 1) if step.get("results")]
-        assert sum(step["results"] for step in purged) == len(rows) + 2
+        assert sum(step["results"] for step in purged) == len(rows) + 3
+
+
+def test_only_who_delivers_reads_secrets_and_it_ends_no_job(secured):
+    with secured.store(Role.DELIVERER) as deliverer:
+        assert deliverer.make_secret("key:roles", "whsec_c2VjcmV0") == ["whsec_c2VjcmV0"]
+        with secured.store(Role.SUBMIT) as submit:
+            (job_id,) = accepted(submit)
+            with pytest.raises(StoreForbidden):
+                submit.signing_secrets("key:roles")
+        with secured.store(Role.WORKER) as worker, pytest.raises(StoreForbidden):
+            worker.signing_secrets("key:roles")
+        for forbidden in (
+            lambda: deliverer.cancel([job_id]),
+            lambda: accepted(deliverer),
+            lambda: deliverer.rotate_secret("key:roles", "whsec_", keep=0.0),
+        ):
+            with pytest.raises(StoreForbidden):
+                forbidden()
 
 
 def test_the_store_of_who_submits_cannot_end_hold_or_change_anything(secured):

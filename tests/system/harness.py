@@ -91,6 +91,9 @@ class System:
     def start_keeper(self):
         return self._start("keeper", ["inferq_workers", "keeper"], {})
 
+    def start_deliverer(self, **environment):
+        return self._start("deliverer", ["inferq_workers", "deliverer"], environment)
+
     def start_celery(self, *arguments):
         """Celery's own command line."""
         return self._start("celery", ["celery", "-A", "inferq_workers.app", *arguments], {})

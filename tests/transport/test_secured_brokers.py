@@ -298,16 +298,18 @@ def test_the_rights_that_are_documented_do(tls, authority, tmp_path):
     scheme, _, place = broker.url.partition("://")
     as_user = f"{scheme}://{{}}:{ENCODED}@{place}".format
     broker.url = as_user("inferq-worker")
-    system = System(tmp_path, broker, None)
+    system = System(tmp_path, broker, None, event_stream="inferq.events")
     try:
         register_model(system, "sum", Raiser())
-        worker, keeper = system.start_worker(), system.start_keeper()
+        worker, keeper, deliverer = system.start_worker(), system.start_keeper(), system.start_deliverer()
+        wait_for(lambda: system.store.elected("deliverer"), timeout=60, what="the deliverer")
         rows = rows_for(30)
         with Client(system.settings.model_copy(update={"broker_url": SecretStr(as_user("inferq-app"))})) as client:
             jobs = client.submit_many("sum", rows)
             assert client.submit("sum", rows[:1]).result(timeout=60).outputs == [float(rows[0].sum())]
             assert {job.id for job in client.as_completed(jobs, timeout=60)} == {job.id for job in jobs}
             seen = {connected["user"] for connected in broker.client.client_list()}
+        wait_for(lambda: broker.client.xlen("inferq.events") == len(jobs) + 1, timeout=60, what="the events")
         buckets = buckets_of(as_user("inferq-gateway"))
         assert buckets.take([("a-key", RateLimit.parse("1/h"))])[0].allowed
         assert not buckets.take([("a-key", RateLimit.parse("1/h"))])[0].allowed
@@ -319,7 +321,7 @@ def test_the_rights_that_are_documented_do(tls, authority, tmp_path):
         assert inspect.wait(60) == 0
         assert not [finding for finding in examine(system.settings) if finding.level is Level.FAIL]
         assert {"inferq-app", "inferq-worker"} <= seen
-        assert [system.stop(worker), system.stop(keeper)] == [0, 0]
+        assert [system.stop(worker), system.stop(keeper), system.stop(deliverer)] == [0, 0, 0]
         assert broker.client.acl_log() == []
     except BaseException:
         sys.stderr.write(f"{system.logs()}\n{broker.client.acl_log()}")

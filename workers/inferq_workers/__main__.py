@@ -1,4 +1,4 @@
-"""`python -m inferq_workers worker|keeper|flower`: what the `inferq` commands of these names run."""
+"""`python -m inferq_workers worker|keeper|deliverer|flower`: what the `inferq` commands of these names run."""
 
 from __future__ import annotations
 

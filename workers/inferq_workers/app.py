@@ -14,8 +14,10 @@ from inferq_core import broker
 from inferq_core.broker_url import check_url, is_redis, is_sentinel, is_socket, kombu_url, tls_options
 from inferq_core.errors import InferqError
 from inferq_core.logging import configure_logging, get_logger
+from inferq_core.messages import WEBHOOK_QUEUE
 from inferq_core.settings import Settings, load_settings
 from inferq_workers.consumer import Batcher
+from inferq_workers.delivery.step import Delivering
 from inferq_workers.garbage import spare_collections
 from inferq_workers.identity import identify
 from inferq_workers.memory import renewal_kib, require_room
@@ -76,7 +78,7 @@ def make_app(settings: Settings) -> Celery:
         task_acks_late=not is_redis(url),
         task_default_queue=settings.queue,
         task_ignore_result=True,
-        task_queues=[broker.queue(name, url) for name in dict.fromkeys([*settings.served_queues, MAINTENANCE_QUEUE])],
+        task_queues=[broker.queue(name, url) for name in _queues(settings)],
         task_serializer="json",
         worker_autoscaler="inferq_workers.autoscaler:BacklogAutoscaler",
         worker_cancel_long_running_tasks_on_connection_loss=False,
@@ -94,12 +96,18 @@ def make_app(settings: Settings) -> Celery:
     if settings.memory_limit_mib is not None:
         app.conf.worker_max_memory_per_child = renewal_kib(settings.memory_limit_mib)
     app.inferq = None  # the worker's Identity, set when it starts
+    app.deliverer = None  # of the role of that name
     app.steps["consumer"].add(Batcher)
     app.steps["consumer"].add(StuckWatch)
     app.steps["worker"].add(WatchBeat)
+    app.steps["worker"].add(Delivering)
     register_tasks(app)
     _connect_signals(app, settings)
     return app
+
+
+def _queues(settings: Settings) -> list[str]:
+    return list(dict.fromkeys([*settings.served_queues, MAINTENANCE_QUEUE, WEBHOOK_QUEUE]))
 
 
 def transport_of(url: str) -> str:
@@ -171,7 +179,7 @@ def _require_room(settings: Settings) -> None:
 
 
 def _predicts(app: Celery) -> bool:
-    return set(app.inferq.queues) != {MAINTENANCE_QUEUE}
+    return not set(app.inferq.queues) <= {MAINTENANCE_QUEUE, WEBHOOK_QUEUE}
 
 
 # BLAS and OpenMP read these when they are first imported: one thread per pool process.

@@ -10,7 +10,7 @@ from inferq_core.broker import Publisher
 from inferq_core.errors import BrokerUnavailable
 from inferq_core.ids import BatchId, JobId
 from inferq_core.logging import get_logger
-from inferq_core.messages import describe, group
+from inferq_core.messages import Nudge, describe, group
 from inferq_core.notify import Notifier
 from inferq_core.settings import Settings
 from inferq_core.states import ErrorCode, State
@@ -78,6 +78,8 @@ class Executor:
         finally:
             self._pulse.hold(None)
         self._notifier.notify(replies(claim, outcomes, completed, self._worker))
+        if completed.n_deliveries:
+            self._nudge()
         self._report(claim, outcomes, completed)
         return describe(model, len(completed.ids))
 
@@ -117,6 +119,12 @@ class Executor:
             self._publisher.publish(group(refs, self._catalog.limits, self._store.store_id))
         except BrokerUnavailable as error:
             log.warning("republish_failed", jobs=len(refs), reason=str(error))
+
+    def _nudge(self) -> None:
+        try:
+            self._publisher.nudge(Nudge())
+        except BrokerUnavailable as error:
+            log.warning("nudge_failed", reason=str(error), consequence="deliveries wait until the deliverer looks")
 
     def _report(self, claim: Claim, outcomes: Sequence[Outcome], completed: Completed) -> None:
         failed = [each for each in outcomes if each.state is State.FAILED and each.id in completed.ids]

@@ -45,6 +45,14 @@ def keeper(settings: Settings) -> None:
     _ask_broker(settings)
 
 
+def deliverer(settings: Settings) -> None:
+    """Raise InferqError unless a deliverer (this one, or another) looks into the outbox, and the broker answers."""
+    with contextlib.closing(open_store(settings)) as store:
+        if store.elected("deliverer") is None:
+            raise InferqError("no deliverer holds the lease: none has looked into the outbox lately")
+    _ask_broker(settings)
+
+
 def flower(settings: Settings) -> None:
     """Raise InferqError unless Flower answers at its port; being asked for a password is an answer."""
     _ask_http("Flower", settings.flower_port, "/healthcheck")
@@ -58,6 +66,7 @@ def gateway(settings: Settings) -> None:
 CHECKS: Mapping[str, Callable[[Settings], None]] = {
     "worker": worker,
     "keeper": keeper,
+    "deliverer": deliverer,
     "flower": flower,
     "gateway": gateway,
 }

@@ -24,7 +24,7 @@ log = get_logger(__name__)
 # Seconds that events for Flower may wait to be sent together.
 EVENT_FLUSH_INTERVAL = 0.1
 # What may be asked for in a message; whatever else a worker does, it asks of itself.
-TASKS_TAKEN = {messages.PREDICT_TASK, SWEEP_TASK, PREPARE_TASK}
+TASKS_TAKEN = {messages.PREDICT_TASK, messages.DELIVER_TASK, SWEEP_TASK, PREPARE_TASK}
 
 
 class SettingAside(Reconnecting):

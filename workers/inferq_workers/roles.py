@@ -1,4 +1,4 @@
-"""What the roles worker, keeper and flower run."""
+"""What the roles worker, keeper, deliverer and flower run."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from celery import Celery
 from celery.bin.celery import celery as celery_command
 
 from inferq_core.errors import InferqError, SettingsError
+from inferq_core.messages import WEBHOOK_QUEUE
 from inferq_core.policy.autoscale import Bounds
 from inferq_core.settings import Settings, load_settings
 
@@ -25,6 +26,7 @@ def main() -> int:
     worker.add_argument("--name", default=None, help="node name, unique on this broker (default: worker-PID@host)")
     worker.add_argument("--autoscale", metavar="MAX,MIN", default=None, help="follow the backlog between these bounds")
     roles.add_parser("keeper", help="periodic work: sweep, recover, republish")
+    roles.add_parser("deliverer", help="webhooks and the event stream")
     roles.add_parser("flower", help="web pages on queues, batches and workers")
     arguments = parser.parse_args()
     try:
@@ -44,6 +46,9 @@ def main() -> int:
         name = arguments.name or f"worker-{os.getpid()}"
         options = ["-Q", ",".join(settings.served_queues), "-O", "fair"]
         options += ["--autoscale", str(bounds)] if bounds else []
+    elif arguments.role == "deliverer":
+        name = f"deliverer-{os.getpid()}"
+        options = ["-Q", WEBHOOK_QUEUE, "--pool", "solo"]
     else:
         name = f"keeper-{os.getpid()}"
         options = ["-Q", MAINTENANCE_QUEUE, "--pool", "solo", "--beat"]

@@ -13,7 +13,7 @@ from celery import Celery
 
 from inferq_core.broker import Publisher
 from inferq_core.ids import BatchId, JobId, new_batch_id
-from inferq_core.messages import PREDICT_TASK
+from inferq_core.messages import DELIVER_TASK, PREDICT_TASK
 from inferq_core.states import ErrorCode
 from inferq_core.store import open_store
 from inferq_workers.keeper import Keeper
@@ -58,3 +58,9 @@ def register_tasks(app: Celery) -> None:
     @app.task(name=PREPARE_TASK, send_events=False)
     def prepare() -> None:
         the_keeper().prepare()
+
+    @app.task(name=DELIVER_TASK, send_events=False)
+    def deliver() -> None:
+        """Look into the outbox now. The sending is done beside the pool: a receiver that hangs holds up no task."""
+        if app.deliverer is not None:
+            app.deliverer.wake()

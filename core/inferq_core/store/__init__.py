@@ -17,6 +17,7 @@ from inferq_core.store.listing import ListingPart
 from inferq_core.store.load import LoadPart
 from inferq_core.store.logs import LogsPart
 from inferq_core.store.opening import open_database
+from inferq_core.store.outbox import OutboxPart
 from inferq_core.store.purging import PurgingPart
 from inferq_core.store.registry import RegistryPart
 from inferq_core.store.retrying import RetryingPart
@@ -27,6 +28,8 @@ from inferq_core.store.stats import StatsPart
 from inferq_core.store.tables import meta
 from inferq_core.store.translation import UPGRADE_HINT
 from inferq_core.store.upkeep import UpkeepPart
+from inferq_core.store.uploads import UploadsPart
+from inferq_core.store.webhooks import WebhooksPart
 
 __all__ = ["SqlStore", "Store", "open_store"]
 
@@ -46,6 +49,9 @@ class SqlStore(
     ChangesPart,
     RolloutsPart,
     KeysPart,
+    WebhooksPart,
+    OutboxPart,
+    UploadsPart,
     LogsPart,
     LoadPart,
     ScalingPart,

@@ -23,7 +23,8 @@ from inferq_core.store.sql import (
     read_clock,
     sqlite_cursor,
 )
-from inferq_core.store.tables import idempotency_keys
+from inferq_core.store.tables import idempotency_keys, pending, subscriptions
+from inferq_core.store.webhooks import states_text
 
 # What a caller decides of a job, besides its id, inputs and routing hash: columns of `jobs` and their types, and how
 # many seconds it may take. It is sent once for all jobs that have it in common, as their kind.
@@ -80,8 +81,8 @@ VALUES (?, ?, ?, ?, ?, 0, 0, ?, 0, ?, ?)
 
 
 def is_single(new_jobs: Sequence[NewJob]) -> bool:
-    """Whether accepting these takes one statement on PostgreSQL."""
-    return all(job.sole_key is None for job in new_jobs)
+    """Whether accepting these takes one statement on PostgreSQL: they have no key and no webhook."""
+    return all(job.sole_key is None and job.webhook is None for job in new_jobs)
 
 
 def accept(connection: Connection, new_jobs: Sequence[NewJob]) -> Accepted:
@@ -96,11 +97,33 @@ def accept(connection: Connection, new_jobs: Sequence[NewJob]) -> Accepted:
     else:
         with sqlite_cursor(connection) as cursor:
             now = _sqlite_insert(cursor, list(fresh.values()))
+    _subscribe(connection, fresh)
     return Accepted(ids=ids, fresh=frozenset(fresh), published_at=now)
 
 
+def _subscribe(connection: Connection, fresh: Mapping[JobId, NewJob]) -> None:
+    """Keep the webhooks of those jobs that have one. One that has ended meanwhile (the call is repeated) needs none."""
+    wanted = {job_id: job.webhook for job_id, job in fresh.items() if job.webhook is not None}
+    if not wanted:
+        return
+    unfinished = connection.scalars(select(pending.c.id).where(one_of(connection, pending.c.id, list(wanted)))).all()
+    rows = [
+        {
+            "job_id": job_id,
+            "url": wanted[job_id].url,
+            "host": wanted[job_id].host,
+            "states": states_text(wanted[job_id].states),
+            "owner": fresh[job_id].owner,
+        }
+        for job_id in unfinished
+    ]
+    if rows:
+        insert_for = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
+        connection.execute(insert_for(subscriptions).on_conflict_do_nothing(), rows)
+
+
 def accept_plainly(cursor: Any, new_jobs: Sequence[NewJob], *, sqlite: bool) -> Accepted:
-    """`accept` on the driver's own cursor, for jobs without idempotency keys."""
+    """`accept` on the driver's own cursor, for jobs that are plain (see `is_single`)."""
     fresh = {job.id: job for job in new_jobs}
     jobs = list(fresh.values())
     if sqlite:

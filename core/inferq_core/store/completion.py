@@ -11,6 +11,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from inferq_core.ids import BatchId, JobId
 from inferq_core.states import ErrorCode, State
+from inferq_core.store.outbox import POSTGRESQL_RECORD, SQLITE_LISTENING, Ended, is_listening, record
 from inferq_core.store.records import BatchLog, Completed, Outcome
 from inferq_core.store.sql import (
     SEPARATOR,
@@ -28,7 +29,9 @@ from inferq_core.store.tables import batches, pending, results
 #
 # The batch's row is locked first, by everything that takes jobs from a batch: two of them wait here and nowhere else.
 # A job that was taken from the batch meanwhile does not match `batch_id` any more: that is the fence.
-_POSTGRESQL_COMPLETE = text("""
+#
+# The last steps write the outbox. While nobody listens they look at two empty tables.
+_POSTGRESQL_COMPLETE = text(f"""
 WITH batch AS MATERIALIZED (
     SELECT id, worker, claimed_at, CAST(extract(epoch FROM clock_timestamp()) AS double precision) AS now
     FROM batches WHERE id = CAST(:batch_id AS uuid) FOR UPDATE
@@ -51,8 +54,8 @@ WITH batch AS MATERIALIZED (
         given.error_message, gone.attempts, gone.batch_id, given.batch_rows, gone.worker, gone.created_at,
         gone.claimed_at, gone.claimed_at + given.predict_seconds, gone.now
     FROM gone JOIN given ON given.id = gone.id
-    RETURNING id
-), logged AS (
+    RETURNING id, model, state
+), {POSTGRESQL_RECORD}, logged AS (
     UPDATE batches SET n_jobs = :n_jobs, n_rows = :n_rows, predict_seconds = CAST(:seconds AS double precision),
         n_open = n_open - done.n,
         finished_at = CASE WHEN n_open <= done.n THEN batch.now END,
@@ -60,13 +63,15 @@ WITH batch AS MATERIALIZED (
     FROM batch CROSS JOIN (SELECT count(*) AS n FROM written) AS done
     WHERE batches.id = batch.id AND batches.finished_at IS NULL AND done.n > 0
 )
-SELECT batch.now, written.n AS n_written,
+SELECT batch.now, written.n AS n_written, (SELECT count(*) FROM told) AS n_told,
     CASE WHEN written.n < :n_given THEN written.ids END AS ids
 FROM batch CROSS JOIN (SELECT count(*) AS n, string_agg(CAST(id AS text), ',') AS ids FROM written) AS written
-""")
+""")  # noqa: S608 - a constant
 
 # SQLite has no data-modifying WITH: the same in steps, under its write lock.
-_SQLITE_BATCH = f"SELECT id, worker, claimed_at, {SQLITE_CLOCK} AS now FROM batches WHERE id = ?"  # noqa: S608
+_SQLITE_BATCH = f"""
+SELECT id, worker, claimed_at, {SQLITE_CLOCK} AS now, {SQLITE_LISTENING} AS listening FROM batches WHERE id = ?
+"""  # noqa: S608 - constants
 _SQLITE_GONE = """
 DELETE FROM pending WHERE id IN (SELECT value FROM json_each(?)) AND batch_id = ?
 RETURNING id, model, attempts, created_at
@@ -92,11 +97,11 @@ def complete(connection: Connection, batch_id: BatchId, outcomes: Sequence[Outco
             job = next(outcome.id for outcome in outcomes if outcome.state is state)
             raise ValueError(f"job {job}: {state} is no outcome, it is not terminal")
     write = _postgresql_complete if connection.dialect.name == "postgresql" else _sqlite_complete
-    ids, now = write(connection, batch_id, given, log)
+    ids, now, n_told = write(connection, batch_id, given, log)
     if len(ids) < len(given):
         ids |= _written_before(connection, batch_id, [given[id_] for id_ in given if id_ not in ids])
     completed_at = read_clock(connection) if now is None else now
-    return Completed(ids=frozenset(ids), completed_at=completed_at)
+    return Completed(frozenset(ids), completed_at, n_told)
 
 
 def _written_before(connection: Connection, batch_id: BatchId, outcomes: Sequence[Outcome]) -> set[JobId]:
@@ -114,8 +119,8 @@ def _written_before(connection: Connection, batch_id: BatchId, outcomes: Sequenc
 
 def _postgresql_complete(
     connection: Connection, batch_id: BatchId, given: Mapping[JobId, Outcome], log: BatchLog
-) -> tuple[set[JobId], float | None]:
-    """The ids that were written, and when."""
+) -> tuple[set[JobId], float | None, int]:
+    """The ids that were written, when, and how many deliveries of it there will be."""
     kinds, numbers = _kinds(given.values())
     parameters = {
         "batch_id": batch_id,
@@ -131,9 +136,9 @@ def _postgresql_complete(
     }
     row = connection.execute(_POSTGRESQL_COMPLETE, parameters).one_or_none()
     if row is None:
-        return set(), None
+        return set(), None, 0
     ids = set(given) if row.n_written == len(given) else {JobId(id_) for id_ in (row.ids or "").split(",") if id_}
-    return ids, float(row.now)
+    return ids, float(row.now), int(row.n_told)
 
 
 def _kinds(outcomes: Iterable[Outcome]) -> tuple[list[tuple[Any, ...]], list[int]]:
@@ -169,12 +174,12 @@ def _kind(outcome: Outcome) -> tuple[Any, ...]:
 
 def _sqlite_complete(
     connection: Connection, batch_id: BatchId, given: Mapping[JobId, Outcome], log: BatchLog
-) -> tuple[set[JobId], float | None]:
-    """The ids that were written, and when."""
+) -> tuple[set[JobId], float | None, int]:
+    """The ids that were written, when, and how many deliveries of it there will be."""
     with sqlite_cursor(connection) as cursor:
         batch = cursor.execute(_SQLITE_BATCH, (batch_id,)).fetchone()
         if batch is None:
-            return set(), None
+            return set(), None, 0
         gone = cursor.execute(_SQLITE_GONE, (json_text(list(given)), batch_id)).fetchall()
         if gone:
             now = batch["now"]
@@ -188,7 +193,12 @@ def _sqlite_complete(
                 "batch_id": batch_id,
             }
             cursor.execute(_SQLITE_LOG, done)
-        return {job["id"] for job in gone}, float(batch["now"])
+        ids = {job["id"] for job in gone}
+    n_told = 0
+    if batch["listening"]:
+        ended = [Ended(job["id"], job["model"], given[job["id"]].state) for job in gone]
+        n_told = record(connection, ended, batch["now"])
+    return ids, float(batch["now"]), n_told
 
 
 def _result_row(job: Any, outcome: Outcome, batch: Any, now: float) -> tuple[Any, ...]:
@@ -239,12 +249,14 @@ def end(
     outcome = Outcome(id=JobId(""), state=state, error_code=code, error_message=message)
     insert_for = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
     written = connection.execute(
-        insert_for(results).on_conflict_do_nothing().returning(results.c.id),
+        insert_for(results).on_conflict_do_nothing().returning(results.c.id, results.c.model),
         [
             dict(zip(results.c.keys(), _result_row(row, outcome, by_id.get(row["batch_id"]), now), strict=True))
             for row in gone
         ],
     ).all()
+    if written and is_listening(connection):
+        record(connection, [Ended(JobId(row.id), row.model, state) for row in written], now)
     return sorted(JobId(row.id) for row in written)
 
 

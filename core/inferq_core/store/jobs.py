@@ -33,7 +33,7 @@ class JobsPart(Part):
     """See `contract.Jobs`. `cancel` may take several transactions; each job is cancelled in one of them."""
 
     def accept(self, jobs: Sequence[NewJob]) -> Accepted:
-        if not jobs or any(job.sole_key is not None for job in jobs):
+        if not jobs or not acceptance.is_single(jobs):
             return self._database.write(lambda connection: acceptance.accept(connection, jobs))
         sqlite = self._database.is_sqlite
         return self._database.write_plainly(lambda cursor: acceptance.accept_plainly(cursor, jobs, sqlite=sqlite))

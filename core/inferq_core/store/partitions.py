@@ -98,7 +98,7 @@ def analyze(connection: Connection, before: float) -> None:
         if day == "default" or datetime.strptime(day, "%Y%m%d").replace(tzinfo=UTC).timestamp() <= before:
             for parent in PARTITIONED:
                 connection.execute(text(f"ANALYZE {parent}_{day}"))
-    for name in ("batches", "logs", "feedback", "idempotency_keys", "scaling_decisions"):
+    for name in ("batches", "logs", "feedback", "idempotency_keys", "scaling_decisions", "webhook_deliveries"):
         connection.execute(text(f"ANALYZE {name}"))
 
 

@@ -11,10 +11,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Column, Connection, Delete, Table, Text, cast, delete, func, literal_column, select
+from sqlalchemy import Column, Connection, Delete, Table, Text, cast, delete, exists, func, literal_column, select
 from sqlalchemy.dialects import sqlite
 
-from inferq_core.ids import JobId, lowest_id
+from inferq_core.ids import JobId, lowest_id, lowest_id_at
 from inferq_core.store import partitions
 from inferq_core.store.fleet import FORGET_AFTER_S
 from inferq_core.store.part import Part
@@ -29,6 +29,8 @@ from inferq_core.store.tables import (
     meta,
     results,
     scaling_decisions,
+    uploads,
+    webhook_deliveries,
     workers,
 )
 
@@ -56,6 +58,7 @@ WALKS = (
     _Walk(batches, batches.c.finished_at),
     _Walk(logs, logs.c.at),
     _Walk(scaling_decisions, scaling_decisions.c.at),
+    _Walk(webhook_deliveries, webhook_deliveries.c.ended_at),
 )
 
 
@@ -69,6 +72,7 @@ class PurgingPart(Part):
     """See `contract.Upkeep.purge` and `contract.Upkeep.purgeable`."""
 
     def purge(self, *, before: float) -> Iterator[Mapping[str, int]]:
+        yield {"uploads": self._database.write(lambda connection: _forget_uploads(connection, before), durable=False)}
         if not self._database.is_sqlite:
             yield from partitions.drop_weeks(self._database, before)
         for walk in WALKS:
@@ -159,6 +163,24 @@ def holes_of(connection: Connection, table_name: str) -> int:
     return int(connection.scalar(select(meta.c.value).where(meta.c.key == HOLES + table_name)) or 0)
 
 
+def _old_uploads(connection: Connection, before: float) -> list[str]:
+    """Those whose first job is about to go, or is gone: what they say of their jobs would not be true any more."""
+    ended = func.coalesce(uploads.c.ended_at, uploads.c.heard_at) < before
+    old = []
+    for row in connection.execute(select(uploads.c.id, uploads.c.started_ms).where(ended)).all():
+        first, after = lowest_id_at(row.started_ms), lowest_id_at(row.started_ms + 1)
+        going = exists().where(results.c.id >= first, results.c.id < after, results.c.completed_at < before)
+        staying = exists().where(jobs.c.id >= first, jobs.c.id < after)
+        if connection.scalar(select(going | ~staying)):
+            old.append(row.id)
+    return old
+
+
+def _forget_uploads(connection: Connection, before: float) -> int:
+    old = _old_uploads(connection, before)
+    return connection.execute(delete(uploads).where(one_of(connection, uploads.c.id, old))).rowcount
+
+
 def _forget_workers(connection: Connection, before: float) -> int:
     """Not those of the last days: their marks tell which messages were received."""
     seen_before = min(before, read_clock(connection) - FORGET_AFTER_S)
@@ -179,6 +201,7 @@ def _purgeable(connection: Connection, before: float) -> Mapping[str, int]:
         results.c.id < lowest_id(before), results.c.completed_at < before
     )
     seen_before = min(before, read_clock(connection) - FORGET_AFTER_S)
+    found[uploads.name] = len(_old_uploads(connection, before))
     for table, which in (
         (jobs, jobs.c.id.in_(old)),
         (feedback, feedback.c.job_id.in_(old)),

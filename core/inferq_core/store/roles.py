@@ -1,4 +1,4 @@
-"""Who may do what in a PostgreSQL store: two roles with few rights beside the owner of the tables.
+"""Who may do what in a PostgreSQL store: three roles with few rights beside the owner of the tables.
 
 The owner migrates, registers models, runs the keeper (partitions belong to whoever owns their table) and operates.
 """
@@ -16,21 +16,26 @@ ALEMBIC = "alembic_version"
 class Role(StrEnum):
     SUBMIT = "inferq_submit"
     WORKER = "inferq_worker"
+    DELIVERER = "inferq_deliverer"
 
 
-# What each role may write, by table. Both read everything: jobs are waited for, and workers predict them.
+# What each role may write, by table. All read everything but secrets: jobs are waited for, workers predict them, and
+# those who deliver tell of them.
 #
 # A new pending job is queued: without the columns of a claim nobody who submits can hold jobs, and without UPDATE and
 # DELETE nobody can end them. A cancellation ends jobs, so it is not among the rights of those who submit.
 _QUEUED = (
     "id, model, queue, priority, n_rows, attempts, solo_crashes, published_at, republished, created_at, deadline_at"
 )
+_READ_ON = "reader, accepted, rows_digest, bytes_read, state, reason, heard_at, ended_at"
 WRITES: Mapping[Role, Mapping[str, str]] = {
     Role.SUBMIT: {
         "jobs": "INSERT",
         "pending": f"INSERT ({_QUEUED})",
         "idempotency_keys": "INSERT",
         "feedback": "INSERT",
+        "subscriptions": "INSERT",
+        "uploads": f"INSERT, UPDATE ({_READ_ON})",
     },
     Role.WORKER: {
         "pending": "UPDATE, DELETE",
@@ -39,14 +44,29 @@ WRITES: Mapping[Role, Mapping[str, str]] = {
         "logs": "INSERT",
         "workers": "INSERT, UPDATE, DELETE",
         "scaling_decisions": "INSERT",
+        "subscriptions": "DELETE",
+        "webhook_deliveries": "INSERT",
+    },
+    Role.DELIVERER: {
+        "logs": "INSERT",
+        "leases": "INSERT, UPDATE",
+        "webhooks": "INSERT, UPDATE, DELETE",
+        "webhook_secrets": "SELECT, INSERT",
+        "webhook_deliveries": "UPDATE, DELETE",
     },
 }
+# What only those may read who are given it above.
+_SECRET = frozenset({"webhook_secrets"})
 # Where PostgreSQL numbers the rows that a role inserts.
-_SEQUENCES: Mapping[Role, str] = {Role.SUBMIT: "feedback_id_seq", Role.WORKER: "logs_id_seq"}
+_SEQUENCES: Mapping[Role, str] = {
+    Role.SUBMIT: "feedback_id_seq",
+    Role.WORKER: "logs_id_seq",
+    Role.DELIVERER: "logs_id_seq",
+}
 
 
 def roles_sql() -> str:
-    """Statements that make both roles, without passwords, and set their rights to exactly these.
+    """Statements that make the roles, without passwords, and set their rights to exactly these.
 
     They may be run again at any time, by a superuser or by an owner with CREATEROLE, and should be after each upgrade.
     """
@@ -68,7 +88,7 @@ def _role(role: Role) -> list[str]:
         f"REVOKE ALL ON ALL TABLES IN SCHEMA public FROM {role};",
         f"REVOKE ALL ON ALL SEQUENCES IN SCHEMA public FROM {role};",
         f"GRANT USAGE ON SCHEMA public TO {role};",
-        f"GRANT SELECT ON {', '.join(_tables())} TO {role};",
+        f"GRANT SELECT ON {', '.join(name for name in _tables() if name not in _SECRET)} TO {role};",
         *(f"GRANT {rights} ON {table} TO {role};" for table, rights in WRITES[role].items()),
         f"GRANT USAGE ON SEQUENCE {_SEQUENCES[role]} TO {role};",
     ]

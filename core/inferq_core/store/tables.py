@@ -300,6 +300,105 @@ api_keys = Table(
     Column("burst", Integer),
 )
 
+# Who wants to be told how jobs end: of one model, or of all (the event stream alone). `states`: names of states between
+# commas, NULL for all; `host`: what deliveries to one receiver are counted by.
+webhooks = Table(
+    "webhooks",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("model", Text),
+    Column("url", Text, nullable=False),
+    Column("host", Text, nullable=False),
+    Column("states", Text),
+    Column("created_at", Double, nullable=False),
+    Column("disabled_at", Double),
+    Column("disabled_reason", Text),
+)
+
+# The webhooks of single jobs that have not ended: when one ends, its row goes, and a delivery is made of it.
+subscriptions = Table(
+    "subscriptions",
+    metadata,
+    Column("job_id", Id, primary_key=True),
+    Column("url", Text, nullable=False),
+    Column("host", Text, nullable=False),
+    Column("states", Text),
+    Column("owner", Text),
+)
+
+# What deliveries are signed with, as it is: an HMAC needs it. Nobody but the owner of the tables, and the role that
+# delivers, may read it. `id`: see `inferq_core.signing`.
+webhook_secrets = Table(
+    "webhook_secrets",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("secret", Text, nullable=False),
+    Column("previous", Text),
+    Column("previous_until", Double),
+    Column("created_at", Double, nullable=False),
+)
+
+# The outbox: written in the transaction that ends the job, and kept as the record of what was sent. `id` has the time
+# of its job's id. `due_at`: when it is tried next, or, while it is tried, when others may; NULL once it has ended.
+webhook_deliveries = Table(
+    "webhook_deliveries",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("job_id", Id, nullable=False),
+    Column("model", Text, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("owner", Text),
+    Column("webhook_id", Text),
+    Column("url", Text, nullable=False),
+    Column("host", Text, nullable=False),
+    Column("created_at", Double, nullable=False),
+    Column("due_at", Double),
+    Column("attempts", Integer, nullable=False),
+    Column("attempted_at", Double),
+    Column("status", Integer),
+    Column("error", Text),
+    Column("ended_at", Double),
+    Column("delivered", Boolean),
+)
+Index(
+    "ix_webhook_deliveries_due",
+    webhook_deliveries.c.host,
+    webhook_deliveries.c.due_at,
+    postgresql_where=text("due_at IS NOT NULL"),
+    sqlite_where=text("due_at IS NOT NULL"),
+)
+# Bodies of many rows that came over HTTP. The ids of their jobs follow from `secret` and `started_ms`, which no other
+# job shares, so that nothing is kept for each of them. `reader`: the request that reads the body, and the fence of what
+# it writes.
+uploads = Table(
+    "uploads",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("owner", Text),
+    Column("idempotency_key", Text),
+    Column("model", Text, nullable=False),
+    Column("version", Text),
+    Column("method", Text, nullable=False),
+    Column("priority", SmallInteger, nullable=False),
+    Column("deadline", Double),
+    Column("metadata", Text),
+    Column("format", Text, nullable=False),
+    Column("secret", Text, nullable=False),
+    Column("started_ms", BigInteger, nullable=False),
+    Column("bytes_total", BigInteger),
+    Column("reader", Text, nullable=False),
+    Column("accepted", BigInteger, nullable=False),
+    Column("rows_digest", Text, nullable=False),
+    Column("bytes_read", BigInteger, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("reason", Text),
+    Column("created_at", Double, nullable=False),
+    Column("heard_at", Double, nullable=False),
+    Column("ended_at", Double),
+)
+Index("ix_uploads_idempotency_key", uploads.c.idempotency_key, unique=True)
+Index("ix_uploads_started_ms", uploads.c.started_ms, unique=True)
+
 leases = Table(
     "leases",
     metadata,

@@ -1,4 +1,4 @@
-"""Whether workers and a keeper live, every queue is served, and nothing waits forever."""
+"""Whether workers, keeper and (where webhooks wait) deliverer live, every queue is served, and nothing is stuck."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from inferq_core.settings import Settings
 from inferq_core.store.contract import Store
 from inferq_core.store.records import ModelRecord, QueueBacklog, WorkerBeat
+from inferq_core.store.webhook_records import DeliveryState
 from inferq_monitoring.findings import Finding, fail, ok, warn
 from inferq_monitoring.overview import WORKER_SEEN_WITHIN
 
@@ -15,6 +16,7 @@ SILENT_WITHIN = 3600.0
 # Seconds that the oldest job of a queue may wait before it is worth telling.
 LONG_WAIT = 60.0
 KEEPER = "keeper"
+DELIVERER = "deliverer"
 
 
 def check_fleet(store: Store, settings: Settings) -> list[Finding]:
@@ -25,6 +27,9 @@ def check_fleet(store: Store, settings: Settings) -> list[Finding]:
         *judge_workers(workers, known),
         *judge_queues(workers, wanted_queues(backlog, store.models(), settings)),
         judge_keeper(store.elected(KEEPER)),
+        *judge_deliverer(
+            store.elected(DELIVERER), some_wait=bool(store.deliveries(state=DeliveryState.PENDING, limit=1).deliveries)
+        ),
         *judge_backlog(backlog, workers),
     ]
 
@@ -76,6 +81,14 @@ def judge_keeper(holder: str | None) -> Finding:
     if holder is None:
         return fail("keeper", "no keeper swept lately: lost jobs stay lost", "start `inferq keeper`")
     return ok("keeper", f"{holder} is elected")
+
+
+def judge_deliverer(holder: str | None, *, some_wait: bool) -> Iterator[Finding]:
+    """Who has no webhooks needs none."""
+    if holder is not None:
+        yield ok("deliverer", f"{holder} delivers webhooks")
+    elif some_wait:
+        yield fail("deliverer", "webhooks wait, and no deliverer looked lately", "start `inferq deliverer`")
 
 
 def judge_backlog(backlog: Sequence[QueueBacklog], workers: Sequence[WorkerBeat]) -> Iterator[Finding]:

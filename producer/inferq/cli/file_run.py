@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -12,9 +11,11 @@ from inferq.cli.answers import Answers
 from inferq.cli.meter import Meter
 from inferq.cli.out_file import Tally
 from inferq.cli.room import POLL_FIRST, POLL_LAST, SILENCE, Room, look_for_worker
-from inferq.cli.rows import Block, RowFile
+from inferq.cli.row_files import RowFile
 from inferq.cli.stop import Stop
-from inferq.run import RefusedRow, Run
+from inferq.row_jobs import RefusedRow
+from inferq.run import Run
+from inferq.sources.rows import Block
 from inferq_core.errors import InferqError, Interrupted, InvalidInput, WaitTimeout
 from inferq_core.ids import JobId
 from inferq_core.signature import CheckedRows
@@ -57,9 +58,9 @@ class FileRun:
         for block in self._blocks():
             self._checked(block)
             self.total += len(block.rows)
-            self._meter.reading("checking", self._file.read, self._file.size)
+            self._meter.reading("checking", self._file.source.read, self._file.source.size)
         if not self.total:
-            raise InvalidInput(f"--file {self._file.path} has no rows")
+            raise InvalidInput(f"{self._file.source.name} has no rows")
         if self._before:
             self._meter.say(self._continuing())
 
@@ -67,7 +68,7 @@ class FileRun:
         """Enqueue the rows that were not yet; yields the ids of all rows, in order. Reads on as they are taken."""
         number = 0
         for block in self._blocks():
-            self._file.require_unchanged()
+            self._file.source.require_unchanged()
             first, end = number, number + len(block.rows)
             checked = self._checked(block) if end > self._before else []
             while number < end:
@@ -99,7 +100,7 @@ class FileRun:
             raise WaitTimeout(f"not all rows were answered after {wait:g} s; they go on")
 
     def _blocks(self) -> Iterator[Block]:
-        for block in self._file.blocks():
+        for block in self._file.reader.blocks():
             self._heed_stop()
             yield block
 
@@ -107,9 +108,7 @@ class FileRun:
         try:
             return self._run.check(block.rows)
         except RefusedRow as error:
-            # The signature counts rows within the job; here the job is one row, and the file says where it is.
-            reason = re.sub(r"^row 0[:,] ", "", str(error))
-            raise InvalidInput(f"{self._file.where(block.places[error.index])}: {reason}") from error
+            raise self._file.reader.refused(block.places[error.index], error) from error
 
     def _collect(self, deliver: Deliver, tally: Tally, deadline: float, *, under_way: int) -> None:
         """Deliver what has ended; while more rows than `under_way` are enqueued and not answered, wait for it."""

@@ -15,7 +15,21 @@ from typing import Annotated, NoReturn
 import typer
 from typer import echo
 
-from inferq.cli import doctor, feedback, gateway, jobs, keys, logs, models, purge, roles, services, stats, submit
+from inferq.cli import (
+    doctor,
+    feedback,
+    gateway,
+    jobs,
+    keys,
+    logs,
+    models,
+    purge,
+    roles,
+    services,
+    stats,
+    submit,
+    webhooks,
+)
 from inferq.cli.help import JOBS, UPKEEP, Group, examples
 from inferq.cli.output import ExitCode, configure_messages, fail
 
@@ -42,6 +56,7 @@ logs.add_to(app)
 app.add_typer(feedback.app, name="feedback", rich_help_panel=JOBS)
 app.add_typer(models.app, name="models", rich_help_panel=UPKEEP)
 app.add_typer(keys.app, name="keys", rich_help_panel=UPKEEP)
+app.add_typer(webhooks.app, name="webhooks", rich_help_panel=UPKEEP)
 stats.add_to(services.database)
 purge.add_to(services.database)
 roles.add_to(services.database)

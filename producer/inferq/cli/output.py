@@ -27,11 +27,13 @@ from inferq_core.errors import (
     RegistrationRefused,
     SettingsError,
     StoreError,
+    UnknownDelivery,
     UnknownJob,
     UnknownKey,
     UnknownModel,
     UnknownRollout,
     UnknownVersion,
+    UnknownWebhook,
     WaitTimeout,
 )
 from inferq_core.logging import configure_logging
@@ -54,6 +56,8 @@ EXIT_CODES: tuple[tuple[type[InferqError], ExitCode], ...] = (
     (UnknownVersion, ExitCode.UNKNOWN),
     (UnknownRollout, ExitCode.UNKNOWN),
     (UnknownKey, ExitCode.UNKNOWN),
+    (UnknownWebhook, ExitCode.UNKNOWN),
+    (UnknownDelivery, ExitCode.UNKNOWN),
     (WaitTimeout, ExitCode.UNFINISHED),
     (JobUnfinished, ExitCode.UNFINISHED),
     (JobFailed, ExitCode.FAILED),

@@ -1,4 +1,4 @@
-"""`inferq worker`, `keeper`, `flower`, `up`, `demo` and `db`."""
+"""`inferq worker`, `keeper`, `deliverer`, `flower`, `up`, `demo` and `db`."""
 
 from __future__ import annotations
 
@@ -45,6 +45,7 @@ def add_roles(app: typer.Typer) -> None:
     """What runs one process."""
     _add(app, ROLES, worker, "inferq worker", "INFERQ_QUEUES=heavy inferq worker --name heavy1 --autoscale 8,1")
     _add(app, ROLES, keeper, "inferq keeper")
+    _add(app, ROLES, deliverer, "inferq deliverer", "INFERQ_EVENT_STREAM=inferq.events inferq deliverer")
     _add(app, ROLES, flower, "inferq flower", "INFERQ_FLOWER_PORT=8055 inferq flower")
 
 
@@ -92,6 +93,15 @@ def keeper() -> None:
     _become("keeper")
 
 
+def deliverer() -> None:
+    """Run the deliverer: it posts webhooks to their receivers, until SIGTERM or Ctrl-C.
+
+    What is to be told is in the store: a deliverer that was away catches up. Several may run. With INFERQ_EVENT_STREAM
+    set, every job that ends is an entry of that Redis stream, too.
+    """
+    _become("deliverer")
+
+
 def flower() -> None:
     """Serve Flower's web pages on queues, batches and workers, until SIGTERM or Ctrl-C.
 
@@ -103,7 +113,7 @@ def flower() -> None:
 
 
 def up() -> None:
-    """Run everything on this machine until Ctrl-C: broker, worker, keeper and Flower, the web pages.
+    """Run everything on this machine until Ctrl-C: broker, worker, keeper, deliverer and Flower, the web pages.
 
     What dies is started again. Ctrl-C lets the worker finish the batches that run; a second one ends everything at
     once. Jobs and results stay in INFERQ_HOME (~/.inferq). With INFERQ_BROKER_URL set no broker is started.
@@ -112,7 +122,7 @@ def up() -> None:
 
     _interrupt_on_signals()
     try:
-        with LocalSystem(load_settings(), echo, flower=True) as system:
+        with LocalSystem(load_settings(), echo, flower=True, deliverer=True) as system:
             echo("ready; Ctrl-C stops everything")
             system.watch()
     except KeyboardInterrupt:

@@ -23,7 +23,7 @@ from inferq.cli.meter import Meter
 from inferq.cli.options import AsJsonLines, Model, Wait
 from inferq.cli.out_file import OutFile, Tally
 from inferq.cli.output import ExitCode, exit_with, print_json, result_fields
-from inferq.cli.rows import open_rows, parse_row
+from inferq.cli.row_files import open_rows, parse_row
 from inferq.cli.stop import Stop
 from inferq.job import result_of
 from inferq.options import SubmitOptions, check_options
@@ -174,8 +174,9 @@ def _submit_file(settings: Settings, store: Store, order: _FileOrder) -> ExitCod
         out = None if order.out is None else stack.enter_context(OutFile(order.out))
         stop = stack.enter_context(Stop())
         meter = stack.enter_context(Meter(bars=bars))
-        digest = file.digest(lambda: meter.reading("reading", file.read, file.size))
-        request = RunRequest(order.model, order.options, digest, file.format, order.run)
+        source = file.source
+        digest = source.digest(lambda: meter.reading("reading", source.read, source.size))
+        request = RunRequest(order.model, order.options, digest, file.reader.format, order.run)
         run = stack.enter_context(Run(store, settings, request))
         tally = Tally() if out is None else out.resume(run.ids)
         files = FileRun(store, run, file, meter, stop)

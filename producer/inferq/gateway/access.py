@@ -16,7 +16,7 @@ from inferq.gateway.problems import Fault, Kind, Problem
 from inferq_core.errors import UnknownModel
 from inferq_core.keys import covers, id_in, is_valid
 from inferq_core.store.contract import Store
-from inferq_core.store.records import JobView, KeyRecord, KeyScope
+from inferq_core.store.records import JobView, KeyRecord, KeyScope, Upload
 
 # Seconds for which what is known of a key is believed: as long, a revoked one goes on.
 FRESH_SECONDS = 2.0
@@ -58,11 +58,15 @@ class Caller:
             raise UnknownModel(f"no model is called {model!r} for this key")
         return model
 
-    def owns(self, job: JobView) -> bool:
+    def owns(self, job: JobView | Upload) -> bool:
         return self.key_id is None or job.owner == self.key_id
 
-    def sees(self, job: JobView) -> bool:
+    def sees(self, job: JobView | Upload) -> bool:
         return self.may_ask(job.model) and (self.owns(job) or self.has(KeyScope.READ))
+
+    def own_key(self, key: str | None) -> str | None:
+        """An idempotency key as it is stored: what others call theirs does not meet it."""
+        return key if key is None or self.key_id is None else f"{self.key_id}:{key}"
 
     @property
     def own_only(self) -> str | None:

@@ -12,15 +12,25 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Match, Route
+from starlette.routing import Route
 
-from inferq.gateway import administration, health, inference, models, predictions, rollouts
-from inferq.gateway.cross_origin import METHODS, let_in
+from inferq.gateway import (
+    administration,
+    events,
+    health,
+    inference,
+    models,
+    predictions,
+    rollouts,
+    uploads,
+    webhooks,
+)
+from inferq.gateway.cross_origin import let_in
 from inferq.gateway.descriptions import describe
 from inferq.gateway.envelope import Envelope
 from inferq.gateway.inference_schemas import InferRequest
 from inferq.gateway.problems import Kind, Problem, of_error, of_validation
-from inferq.gateway.schemas import FeedbackRequest, PredictionRequest
+from inferq.gateway.schemas import FeedbackRequest, PredictionRequest, WebhookRequest
 from inferq.gateway.services import Services
 from inferq.gateway.traced import Traced
 from inferq_core import tracing
@@ -34,7 +44,14 @@ or wait for it in the same request (`Prefer: wait=5`).
 What goes wrong is `application/problem+json` (RFC 9457) with a `type` that stays the same."""
 
 
-FORMS = (PredictionRequest, FeedbackRequest, InferRequest, *administration.FORMS, rollouts.RolloutRequest)
+FORMS = (
+    PredictionRequest,
+    FeedbackRequest,
+    WebhookRequest,
+    InferRequest,
+    *administration.FORMS,
+    rollouts.RolloutRequest,
+)
 
 
 def create_app(settings: Settings, store: Store, *, keyless: bool = True) -> FastAPI:
@@ -60,8 +77,8 @@ def create_app(settings: Settings, store: Store, *, keyless: bool = True) -> Fas
     hot = predictions.router.prefix + predictions.ENQUEUE
     app.router.routes.insert(0, Route(hot, predictions.direct, methods=["POST"]))
     app.openapi = partial(describe, app, FORMS)  # type: ignore[method-assign]  # FastAPI's documented way
-    for routes in (predictions, models, administration, rollouts, health, inference):
-        app.include_router(routes.router)
+    for part in (predictions, events, uploads, models, administration, rollouts, webhooks, health, inference):
+        app.include_router(part.router)
     app.add_exception_handler(Problem, _problem)
     app.add_exception_handler(InferqError, _inferq_error)
     app.add_exception_handler(RequestValidationError, _validation_error)
@@ -97,17 +114,15 @@ async def _http_error(request: Request, error: Exception) -> Response:
     """What routing raises: no such path, or another method."""
     assert isinstance(error, HTTPException)
     if error.status_code == Kind.METHOD_NOT_ALLOWED.status:
-        allowed = ", ".join(_allowed(request))
+        headers = dict(error.headers or {})
+        allowed = _allowed(request) or headers.get("Allow", headers.get("allow", ""))
         detail = f"{request.method} is not for this path; it knows {allowed}"
         return _answer(request, Problem(Kind.METHOD_NOT_ALLOWED, detail, headers={"Allow": allowed}))
     detail = f"nothing is at {request.url.path[:200]!r}: /openapi.json describes what there is"
     return _answer(request, Problem(Kind.NOT_FOUND, detail))
 
 
-def _allowed(request: Request) -> list[str]:
-    """The path's methods. What routing raises has those of its first route only."""
-    scopes = {method: {**request.scope, "method": method} for method in METHODS}
-    routes = request.app.router.routes
-    return [
-        method for method, scope in scopes.items() if any(route.matches(scope)[0] is Match.FULL for route in routes)
-    ]
+def _allowed(request: Request) -> str:
+    """The methods of all routes at the path: routing knows the first of them only."""
+    described = request.app.openapi()["paths"].get(getattr(request.scope.get("route"), "path_format", None), {})
+    return ", ".join(sorted(method.upper() for method in described))

@@ -8,14 +8,20 @@ from typing import Any, TypeVar
 import orjson
 from pydantic import BaseModel, ValidationError
 from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
 
 from inferq.gateway.problems import Fault, Kind, Problem, of_validation
 
 JSON = "application/json"
 # Seconds that a body may take to arrive: time for 32 MiB over a slow line, and an end for whoever drips.
 BODY_SECONDS = 60.0
+SETTING = "INFERQ_MAX_BODY_BYTES"
 # What is left of a body that is not read to its end is not waited for.
 _CLOSE = {"Connection": "close"}
+
+# Seconds for which what is left of a refused body is read and dropped: whoever still sends it gets the answer so.
+LINGER_SECONDS = 5.0
 
 Form = TypeVar("Form", bound=BaseModel)
 
@@ -52,14 +58,14 @@ async def read_bytes(request: Request, max_bytes: int) -> bytes:
     """The body. Raises Problem as soon as it is known to be too large, or late."""
     declared = request.headers.get("content-length", "")
     if declared.isdigit() and int(declared) > max_bytes:
-        raise _too_large(max_bytes)
+        raise too_large(max_bytes, SETTING)
     size, chunks = 0, []
     try:
         async with asyncio.timeout(BODY_SECONDS):
             async for chunk in request.stream():
                 size += len(chunk)
                 if size > max_bytes:
-                    raise _too_large(max_bytes)
+                    raise too_large(max_bytes, SETTING)
                 chunks.append(chunk)
     except TimeoutError:
         raise Problem(
@@ -68,10 +74,8 @@ async def read_bytes(request: Request, max_bytes: int) -> bytes:
     return b"".join(chunks)
 
 
-def _too_large(max_bytes: int) -> Problem:
-    return Problem(
-        Kind.TOO_LARGE, f"at most {max_bytes} bytes are read (INFERQ_MAX_BODY_BYTES): send fewer rows", headers=_CLOSE
-    )
+def too_large(max_bytes: int, setting: str) -> Problem:
+    return Problem(Kind.TOO_LARGE, f"at most {max_bytes} bytes are read ({setting}): send fewer rows", headers=_CLOSE)
 
 
 def require_type(request: Request, *names: str) -> None:
@@ -89,3 +93,24 @@ def _unsupported(header: str, expected: str, got: str) -> Problem:
     detail = f"{header}: expected {expected}, got {got[:80] or 'none'}"
     fault = Fault(detail, parameter=header, expected=expected, got=got[:80] or "none")
     return Problem(Kind.UNSUPPORTED_MEDIA_TYPE, detail, [fault], headers=_CLOSE)
+
+
+class Lingering(Response):
+    """A complete answer to a body that is still being sent."""
+
+    def __init__(self, inner: Response, request: Request) -> None:
+        super().__init__(inner.body, inner.status_code)
+        self.raw_headers = inner.raw_headers
+        self._request = request
+
+    async def __call__(self, _: Scope, receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+        await send({"type": "http.response.body", "body": self.body, "more_body": True})
+        if not getattr(self._request.state, "is_read", False):
+            try:
+                async with asyncio.timeout(LINGER_SECONDS):
+                    while (await receive()).get("more_body", False):
+                        pass
+            except TimeoutError:
+                pass
+        await send({"type": "http.response.body", "body": b"", "more_body": False})

@@ -10,6 +10,7 @@ from fastapi.openapi.utils import get_openapi
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
+from inferq.gateway.headers import KEY_PATTERN, MAX_KEY
 from inferq.gateway.problems import MEDIA_TYPE, RETRY_UNAVAILABLE, Kind
 from inferq.gateway.schemas import InferenceError, ProblemDocument
 
@@ -54,6 +55,16 @@ PREFER = {
     "schema": TEXT,
     "example": "wait=5",
 }
+
+KEY = {
+    "name": "Idempotency-Key",
+    "in": "header",
+    "description": "The same key with the same model, version, method and inputs is the same prediction, however often "
+    "it is sent.",
+    "schema": TEXT | {"maxLength": MAX_KEY, "pattern": KEY_PATTERN},
+    "example": '"8e03978e-40d5-43dd-bc93-6894a57f9324"',
+}
+TRACE = {"name": "traceparent", "in": "header", "description": "W3C Trace Context; kept.", "schema": TEXT}
 
 
 def responses(answers: Mapping[int | str, dict[str, Any]], *kinds: Kind) -> dict[int | str, dict[str, Any]]:

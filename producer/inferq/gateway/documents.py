@@ -5,8 +5,6 @@ from __future__ import annotations
 import base64
 import binascii
 from collections.abc import Mapping
-from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
@@ -15,62 +13,23 @@ from starlette.responses import Response
 
 from inferq.gateway.problems import Fault, Kind, Problem, shown
 from inferq.gateway.schemas import PredictionRequest
+from inferq_core.documents import Asked, asked_fields, ended, moment
 from inferq_core.ids import JobId
-from inferq_core.states import Priority, State
-from inferq_core.store.records import JobNow, JobPage, JobRow, JobView, StoredResult
+from inferq_core.states import Priority
+from inferq_core.store.records import JobNow, JobPage, JobRow, JobView
+
+__all__ = ["Asked", "answer", "asked_in", "cursor_of", "ended", "moment", "page", "parse_cursor", "unfinished"]
 
 JSON = "application/json"
 
 
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """What the caller decided about a prediction."""
-
-    version: str | None
-    method: str
-    priority: str
-    rows: int
-    metadata: Mapping[str, Any] | None
-
-    @classmethod
-    def of_request(cls, asked: PredictionRequest) -> Asked:
-        version = None if asked.version is None else str(asked.version)
-        return cls(version, asked.method, asked.priority, len(asked.inputs), asked.metadata)
-
-    @classmethod
-    def of_view(cls, view: JobView) -> Asked:
-        return cls(view.version, view.method.value, view.priority.label, view.n_rows, view.metadata)
+def asked_in(asked: PredictionRequest) -> Asked:
+    version = None if asked.version is None else str(asked.version)
+    return Asked(version, asked.method, asked.priority, len(asked.inputs), asked.metadata)
 
 
 def answer(document: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
     return Response(orjson.dumps(document), status, headers, JSON)
-
-
-def ended(result: StoredResult, asked: Asked) -> dict[str, Any]:
-    claimed, predicted = result.claimed_at, result.predicted_at
-    error = None
-    if result.state is not State.SUCCEEDED:
-        error = {"code": result.error_code or "model_error", "message": result.error_message}
-    return {
-        "id": result.id,
-        "model": result.model,
-        "state": result.state,
-        "outputs": result.outputs,
-        "error": error,
-        "version": result.version,
-        "variant": result.variant,
-        **_asked(asked),
-        "attempts": result.attempt,
-        "batch_rows": result.batch_rows,
-        "created_at": moment(result.created_at),
-        "completed_at": moment(result.completed_at),
-        "timings": {
-            "queued": None if claimed is None else claimed - result.created_at,
-            "predicted": None if claimed is None or predicted is None else predicted - claimed,
-            "total": result.completed_at - result.created_at,
-        },
-        "eta_seconds": 0.0,
-    }
 
 
 def unfinished(view: JobView, eta: float | None) -> dict[str, Any]:
@@ -81,7 +40,7 @@ def unfinished(view: JobView, eta: float | None) -> dict[str, Any]:
         "id": view.id,
         "model": view.model,
         "state": view.state,
-        **_asked(Asked.of_view(view)),
+        **asked_fields(Asked.of_view(view)),
         "attempts": view.attempts,
         "created_at": moment(view.created_at),
         "eta_seconds": eta,
@@ -114,25 +73,8 @@ def parse_cursor(cursor: str) -> JobId:
         raise Problem(Kind.INVALID_INPUT, detail, [fault]) from None
 
 
-def moment(seconds: float | None) -> str | None:
-    """RFC 3339, in UTC, to the microsecond."""
-    if seconds is None:
-        return None
-    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
-
-
 def priority_of(name: str) -> Priority:
     return Priority[name.upper()]
-
-
-def _asked(asked: Asked) -> dict[str, Any]:
-    return {
-        "requested_version": asked.version,
-        "method": asked.method,
-        "priority": asked.priority,
-        "rows": asked.rows,
-        "metadata": asked.metadata,
-    }
 
 
 def _item(row: JobRow) -> dict[str, Any]:

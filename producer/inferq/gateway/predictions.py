@@ -12,11 +12,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from inferq.gateway import documents
-from inferq.gateway.access import Caller
 from inferq.gateway.bodies import read_form
-from inferq.gateway.descriptions import PREFER, TEXT, WITH_BODY, body, header, responses
+from inferq.gateway.descriptions import KEY, PREFER, TEXT, TRACE, WITH_BODY, body, header, responses
 from inferq.gateway.documents import Asked, answer
-from inferq.gateway.headers import KEY_PATTERN, MAX_KEY, idempotency_key_of, is_known, traceparent_of, wait_of
+from inferq.gateway.headers import idempotency_key_of, is_known, traceparent_of, wait_of
 from inferq.gateway.models import known
 from inferq.gateway.problems import Fault, Kind, Problem, pointer
 from inferq.gateway.schemas import (
@@ -29,6 +28,7 @@ from inferq.gateway.schemas import (
     PredictionRequest,
 )
 from inferq.gateway.services import Services, services_of
+from inferq.gateway.webhook_documents import checked_webhook
 from inferq_core.errors import InferqError
 from inferq_core.ids import JobId
 from inferq_core.states import State
@@ -44,15 +44,6 @@ PredictionId = Annotated[str, Path(description="Id of the prediction.", examples
 
 _APPLIED = header("The wait that was applied, in case it was asked for.", "wait=5")
 _LOCATION = header("Where the prediction is.", f"/v1/predictions/{EXAMPLE_ID}")
-_KEY = {
-    "name": "Idempotency-Key",
-    "in": "header",
-    "description": "The same key with the same model, version, method and inputs is the same prediction, however often "
-    "it is sent.",
-    "schema": TEXT | {"maxLength": MAX_KEY, "pattern": KEY_PATTERN},
-    "example": '"8e03978e-40d5-43dd-bc93-6894a57f9324"',
-}
-_TRACE = {"name": "traceparent", "in": "header", "description": "W3C Trace Context; kept.", "schema": TEXT}
 _KNOWN = {
     "name": "If-None-Match",
     "in": "header",
@@ -86,7 +77,7 @@ _KNOWN = {
         Kind.BACKLOG_FULL,
         Kind.FORBIDDEN,
     ),
-    openapi_extra=body(PredictionRequest) | {"parameters": [PREFER, _KEY, _TRACE]},
+    openapi_extra=body(PredictionRequest) | {"parameters": [PREFER, KEY, TRACE]},
 )
 async def enqueue(request: Request, model: Model) -> Response:
     """Returns when the prediction is durable, or with `Prefer: wait=n` when it has ended, after n seconds at most.
@@ -97,7 +88,7 @@ async def enqueue(request: Request, model: Model) -> Response:
     caller = await services.caller(request, KeyScope.SUBMIT)
     asked = await read_form(request, PredictionRequest, services.settings.max_body_bytes)
     _require_rows(asked)
-    key = _own_key(caller, idempotency_key_of(request))
+    key = caller.own_key(idempotency_key_of(request))
     job = await services.client.submit(
         caller.require_model(known(model)),
         asked.inputs,
@@ -110,6 +101,7 @@ async def enqueue(request: Request, model: Model) -> Response:
         metadata=asked.metadata,
         traceparent=traceparent_of(request),
         owner=caller.key_id,
+        webhook=checked_webhook(asked.webhook, services.settings, "webhook"),
     )
     request.state.prediction_id = job.id
     wait = wait_of(request, services.settings.max_wait)
@@ -118,7 +110,7 @@ async def enqueue(request: Request, model: Model) -> Response:
     # What a key stands for already was submitted with options of its own.
     earlier = await services.now_of(job.id) if key is not None else None
     if result is not None:
-        described = Asked.of_request(asked) if earlier is None else Asked.of_view(earlier.view)
+        described = documents.asked_in(asked) if earlier is None else Asked.of_view(earlier.view)
         return answer(documents.ended(result, described), 200, headers)
     return answer(await _accepted(services, job.id, model, asked, earlier, waited=wait is not None), 202, headers)
 
@@ -160,7 +152,7 @@ async def read(request: Request, prediction_id: PredictionId) -> Response:
     headers = {"ETag": f"W/{tag}", "Cache-Control": "private, no-cache"} | _applied(wait)
     if is_known(request, tag):
         return Response(status_code=304, headers=headers)
-    return answer(await _document(services, now), 200, headers)
+    return answer(await document(services, now), 200, headers)
 
 
 @router.post(
@@ -179,7 +171,7 @@ async def cancel(request: Request, prediction_id: PredictionId) -> Response:
     now = await services.visible(caller, prediction_id)
     caller.require(KeyScope.SUBMIT if caller.owns(now.view) else KeyScope.ADMIN)
     await services.client.cancel(now.view.id)
-    return answer(await _document(services, await services.now_of(now.view.id)))
+    return answer(await document(services, await services.now_of(now.view.id)))
 
 
 @router.put(
@@ -235,11 +227,6 @@ def _newest(store: Store, **filters: Any) -> JobPage:
     return store.newest(**filters)
 
 
-def _own_key(caller: Caller, key: str | None) -> str | None:
-    """The idempotency key as it is stored: what others call theirs does not meet it."""
-    return key if key is None or caller.key_id is None else f"{caller.key_id}:{key}"
-
-
 async def _waited(services: Services, job_id: JobId, wait: int | None) -> Any:
     """The result when it came in time. The job is accepted: a store that is away from now on is no reason to fail."""
     if not wait:
@@ -270,7 +257,7 @@ async def _accepted(
     return {"id": job_id, "model": model, "state": state, "eta_seconds": eta}
 
 
-async def _document(services: Services, now: JobNow) -> dict[str, Any]:
+async def document(services: Services, now: JobNow) -> dict[str, Any]:
     if now.result is not None:
         return documents.ended(now.result, Asked.of_view(now.view))
     return documents.unfinished(now.view, await services.eta(now.view.id, now.view.model, now.view.priority))

@@ -20,10 +20,14 @@ from inferq_core.errors import (
     InvalidInput,
     RegistrationRefused,
     StoreError,
+    UnknownDelivery,
     UnknownJob,
     UnknownModel,
     UnknownRollout,
+    UnknownUpload,
     UnknownVersion,
+    UnknownWebhook,
+    UploadEnded,
 )
 from inferq_core.logging import get_logger
 
@@ -64,10 +68,14 @@ class Kind(Enum):
     NOT_FOUND = ("not-found", 404, "There is nothing at this path")
     UNKNOWN_PREDICTION = ("unknown-prediction", 404, "There is no such prediction")
     UNKNOWN_MODEL = ("unknown-model", 404, "There is no such model")
+    UNKNOWN_BATCH = ("unknown-batch", 404, "There is no such batch")
     UNKNOWN_VERSION = ("unknown-version", 404, "The model has no such version")
     UNKNOWN_ROLLOUT = ("unknown-rollout", 404, "The model has no rollout")
+    UNKNOWN_WEBHOOK = ("unknown-webhook", 404, "There is no such webhook")
+    UNKNOWN_DELIVERY = ("unknown-delivery", 404, "There is no such delivery")
     METHOD_NOT_ALLOWED = ("method-not-allowed", 405, "This path does not know the method")
     BODY_TIMEOUT = ("body-timeout", 408, "The body did not arrive in time")
+    BATCH_ENDED = ("batch-ended", 409, "The batch takes no more rows")
     TOO_LARGE = ("too-large", 413, "The body is too large")
     UNSUPPORTED_MEDIA_TYPE = ("unsupported-media-type", 415, "The body is of another type than is read here")
     WRONG_HOST = ("wrong-host", 421, "The request is for another host")
@@ -92,16 +100,22 @@ class Kind(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """One field that is wrong. Either `pointer` (RFC 6901, into the body) or `parameter` (query, path, header)."""
+    """One field that is wrong: `pointer` (RFC 6901, into the body), or `parameter` (query, path, header).
+
+    In a body of many rows: `line` (from 1) or `row` (from 0), and `column`.
+    """
 
     detail: str
     pointer: str | None = None
     parameter: str | None = None
+    line: int | None = None
+    row: int | None = None
+    column: str | None = None
     expected: str | None = None
     got: str | None = None
 
-    def fields(self) -> dict[str, str]:
-        names = ("detail", "pointer", "parameter", "expected", "got")
+    def fields(self) -> dict[str, str | int]:
+        names = ("detail", "pointer", "parameter", "line", "row", "column", "expected", "got")
         return {name: value for name in names if (value := getattr(self, name)) is not None}
 
 
@@ -218,6 +232,22 @@ def _of_unknown_rollout(_: InferqError) -> Problem:
     return Problem(Kind.UNKNOWN_ROLLOUT, "its champion answers alone")
 
 
+def _of_unknown_webhook(_: InferqError) -> Problem:
+    return Problem(Kind.UNKNOWN_WEBHOOK, "no webhook has this id: check it")
+
+
+def _of_unknown_delivery(_: InferqError) -> Problem:
+    return Problem(Kind.UNKNOWN_DELIVERY, "no delivery has this id, or it was deleted since: check it")
+
+
+def _of_unknown_upload(_: InferqError) -> Problem:
+    return Problem(Kind.UNKNOWN_BATCH, "it was never begun here, or was deleted since: check the id")
+
+
+def _of_ended_upload(error: InferqError) -> Problem:
+    return Problem(Kind.BATCH_ENDED, str(error))
+
+
 def _of_full(error: BacklogFull) -> Problem:
     after = error.retry_after
     headers = {} if after is None else {"Retry-After": str(math.ceil(after))}
@@ -247,6 +277,10 @@ _BY_ERROR: tuple[tuple[type[InferqError], Callable[[Any], Problem]], ...] = (
     (UnknownJob, _of_unknown_job),
     (UnknownModel, _of_unknown_model),
     (UnknownVersion, _of_unknown_version),
+    (UnknownWebhook, _of_unknown_webhook),
+    (UnknownDelivery, _of_unknown_delivery),
+    (UnknownUpload, _of_unknown_upload),
+    (UploadEnded, _of_ended_upload),
     (UnknownRollout, _of_unknown_rollout),
     (BacklogFull, _of_full),
     (StoreError, _of_store),

@@ -10,6 +10,7 @@ from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Fiel
 from pydantic_core import PydanticCustomError
 
 from inferq.options import MAX_KEY, is_text
+from inferq_core.receivers import MAX_URL
 
 EXAMPLE_ID = "01977d5c-6a3f-7c1e-9d0a-3f1f4c6b2a10"
 EXAMPLE_TIME = "2026-03-02T09:30:00.125000Z"
@@ -20,6 +21,7 @@ _TIME = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d
 MAX_ALIAS = 64
 
 StateName = Literal["queued", "running", "succeeded", "failed", "expired", "cancelled"]
+EndName = Literal["succeeded", "failed", "expired", "cancelled"]
 MethodName = Literal["predict", "predict_proba", "decision_function", "transform"]
 PriorityName = Literal["interactive", "normal", "bulk"]
 
@@ -75,6 +77,24 @@ class Form(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
 
+class WebhookRequest(Form):
+    """Who is told how a prediction ends."""
+
+    url: str = Field(
+        min_length=1,
+        max_length=MAX_URL,
+        description="Where the event is posted to: https, on the public internet unless the operator allows more.",
+        examples=["https://example.com/inferq"],
+    )
+    states: list[EndName] | None = Field(
+        default=None,
+        min_length=1,
+        max_length=4,
+        description="Only when it ends like this; null: however it ends.",
+        examples=[["succeeded", "failed"]],
+    )
+
+
 class PredictionRequest(Form):
     """Rows for a model, and how to treat them."""
 
@@ -106,6 +126,9 @@ class PredictionRequest(Form):
         max_length=MAX_KEY,
         description="Predictions with the same key meet the same variant of a rollout.",
         examples=["customer-17"],
+    )
+    webhook: WebhookRequest | None = Field(
+        default=None, description="Who is told when it has ended; signed with the secret of the caller's key."
     )
     metadata: dict[str, Any] | None = Field(
         default=None, description="Kept with the prediction and given back; 16 KiB at most.", examples=[{"order": 12}]
@@ -247,6 +270,9 @@ class ProblemFault(BaseModel):
     detail: str = Field(description="What is wrong.", examples=["row 0, column 2: expected a number, got 'x' (str)"])
     pointer: str | None = Field(default=None, description="Where in the body (RFC 6901).", examples=["/inputs/0/2"])
     parameter: str | None = Field(default=None, description="Or the parameter or header.", examples=["limit"])
+    line: int | None = Field(default=None, description="Or the line of a batch's body, from 1.", examples=[17])
+    row: int | None = Field(default=None, description="Or the row of a Parquet file, from 0.", examples=[16])
+    column: str | None = Field(default=None, description="The column there: name, or number from 0.", examples=["age"])
     expected: str | None = Field(default=None, description="What it takes.", examples=["a number"])
     got: str | None = Field(default=None, description="What came.", examples=["'x' (str)"])
 
@@ -265,3 +291,5 @@ class ProblemDocument(BaseModel):
         description="rate-limited: when there is a request again; backlog-full: when there will be room, as learned, "
         "null when that cannot be told.",
     )
+    batch: str | None = Field(default=None, description="Of a batch that broke off: its id.", examples=[EXAMPLE_ID])
+    accepted: int | None = Field(default=None, description="And its rows that were accepted and go on.", examples=[16])

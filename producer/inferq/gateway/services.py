@@ -13,8 +13,10 @@ from starlette.requests import Request
 from inferq.aio import AsyncClient
 from inferq.client import Client
 from inferq.gateway.access import Caller, Keys
+from inferq.gateway.batch_jobs import BatchJobs
 from inferq.gateway.limits import Limits
 from inferq.gateway.problems import unavailable
+from inferq.gateway.reading import Readings
 from inferq.gateway.waits import Waits
 from inferq.gathering import Gathering
 from inferq.job import id_of
@@ -44,6 +46,8 @@ class Services:
         self._sync = Client(settings, store=store)
         self.client = AsyncClient(client=self._sync)
         self.waits = Waits(self.client)
+        self.readings = Readings(settings, store)
+        self.batch_jobs = BatchJobs(self.ask, self.client)
         self._limits = Limits(buckets_of(settings.broker))
         self._keys = Keys(self.ask, self._limits, keyless=keyless)
         self._stopping = False
@@ -52,8 +56,10 @@ class Services:
         self._estimates: dict[tuple[str, Priority], tuple[float, asyncio.Future[float | None]]] = {}
 
     async def close(self) -> None:
+        await self.batch_jobs.close()
         await self.client.close()
         await self._limits.close()
+        await asyncio.to_thread(self.readings.close)
         await asyncio.to_thread(self._threads.shutdown)
         await asyncio.to_thread(self._sync.close)
 
@@ -61,6 +67,11 @@ class Services:
         """Answer who waits, and be not ready from now on: the gateway is about to stop."""
         self._stopping = True
         self.waits.end()
+        self.readings.end()
+
+    @property
+    def stopping(self) -> bool:
+        return self._stopping
 
     def require_open(self) -> None:
         """Raises Problem once the gateway is about to stop."""

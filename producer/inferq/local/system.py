@@ -1,4 +1,4 @@
-"""Broker, worker, keeper and Flower on this machine: started in order, kept running, stopped in the opposite order."""
+"""The parts of inferq on this machine: started in order, kept running, stopped in the opposite order."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from inferq_core.store.contract import Store
 
 # Seconds until a process does its work, the first time.
 START_SECONDS = 60.0
-# Seconds that keeper and Flower have to end; the worker has the time that a batch may take.
+# Seconds that keeper, deliverer and Flower have to end; the worker has the time that a batch may take.
 STOP_SECONDS = 15.0
 # Seconds between two looks at whether all processes run.
 WATCH_SECONDS = 0.2
@@ -43,9 +43,16 @@ class LocalSystem:
     """
 
     def __init__(
-        self, settings: Settings, say: Callable[[str], None], *, flower: bool = False, autoscale: Bounds | None = None
+        self,
+        settings: Settings,
+        say: Callable[[str], None],
+        *,
+        flower: bool = False,
+        deliverer: bool = False,
+        autoscale: Bounds | None = None,
     ) -> None:
         self.settings = settings
+        self._delivers = deliverer
         self._flower = flower
         self._worker_options = ["--autoscale", str(autoscale)] if autoscale else []
         self._print = say
@@ -94,7 +101,7 @@ class LocalSystem:
             time.sleep(WATCH_SECONDS)
 
     def stop(self) -> None:
-        """Worker, keeper and Flower, then what they depend on."""
+        """Worker, keeper, deliverer and Flower, then what they depend on."""
         self._interrupts.stopping()
         if self._interrupts.came and not self._is_ending_at_once:
             self._say("stopping; the worker finishes the batches that run, Ctrl-C again ends everything at once")
@@ -144,6 +151,7 @@ class LocalSystem:
         self._say(f"store   {redact(self.settings.store)}")
         worker = self._supervise("worker", self._has_beat, *self._worker_options)
         keeper = self._supervise("keeper", _has_scheduler)
+        deliverer = self._supervise("deliverer", self._looks_into_outbox) if self._delivers else None
         flower = None
         if self._flower and pages.installed():
             # Here, so that a new password is shown in the terminal and in no log.
@@ -152,6 +160,9 @@ class LocalSystem:
         self._wait_ready(keeper)
         self._wait_ready(worker)
         self._say(f"worker  pid {worker.child.pid}, keeper  pid {keeper.child.pid}, logs in {self._home / 'logs'}")
+        if deliverer is not None:
+            self._wait_ready(deliverer)
+            self._say(f"deliverer  pid {deliverer.child.pid}: webhooks")
         if flower is not None:
             self._wait_ready(flower)
             self._say(f"flower  {flower_address(self.settings)}, {sign_in.describe()}")
@@ -203,6 +214,13 @@ class LocalSystem:
     def _has_beat(self, worker: ChildProcess) -> bool:
         try:
             return any(beat.pid == worker.pid for beat in self.store.workers(seen_within=BEAT_SECONDS))
+        except StoreError:
+            return False
+
+    def _looks_into_outbox(self, _: ChildProcess) -> bool:
+        """Whether a deliverer does, be it one that ended seconds ago."""
+        try:
+            return self.store.elected("deliverer") is not None
         except StoreError:
             return False
 

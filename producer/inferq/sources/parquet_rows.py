@@ -8,12 +8,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from inferq.cli.rows import BLOCK_BYTES, BLOCK_ROWS, Block, RowFile
+from inferq.sources.bytes import FileSource
+from inferq.sources.rows import BLOCK_BYTES, BLOCK_ROWS, Block, RowReader
 from inferq_core.columns import Layout
 from inferq_core.errors import InvalidInput, SettingsError
 
 
-class ParquetFile(RowFile):
+class ParquetReader(RowReader[FileSource]):
     """Columns go by name for a model with names, else by position. Null is a missing value.
 
     Memory grows with the row groups of a file, which are read one after the other, and not with the file.
@@ -25,21 +26,21 @@ class ParquetFile(RowFile):
     def blocks(self) -> Iterator[Block]:
         arrow, parquet = _pyarrow()
         try:
-            metadata = parquet.read_metadata(self.path)
+            metadata = parquet.read_metadata(self.source.path)
             first = 0
             for batch in self._batches(parquet, metadata):
                 first, places = first + len(batch), range(first, first + len(batch))
-                self.read = self.size * first // metadata.num_rows
+                self.source.read = self.source.size * first // metadata.num_rows
                 if len(batch):
                     yield Block(places, self._shaped(batch, arrow))
         except (OSError, arrow.ArrowException) as error:
             reason = (getattr(error, "strerror", None) or str(error)).split("\n")[0].rstrip(".")
-            raise InvalidInput(f"--file {self.path}: {reason}") from error
+            raise InvalidInput(f"{self.source.name}: {reason}") from error
 
     def _batches(self, parquet: Any, metadata: Any) -> Iterator[Any]:
         """Mapped, and opened anew for each row group: memory holds the pages of one, which the system may drop."""
         for group in range(metadata.num_row_groups):
-            with parquet.ParquetFile(self.path, metadata=metadata, memory_map=True, pre_buffer=False) as file:
+            with parquet.ParquetFile(self.source.path, metadata=metadata, memory_map=True, pre_buffer=False) as file:
                 yield from file.iter_batches(_batch_rows(metadata), row_groups=[group], use_threads=False)
 
     def where(self, place: int) -> str:

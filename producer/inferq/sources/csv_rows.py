@@ -10,14 +10,13 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from inferq.cli.rows import LineFile
+from inferq.sources.rows import LineReader, UnreadableRow
 from inferq_core.columns import Column, Layout, Takes
-from inferq_core.errors import InvalidInput
 
 BOOLEANS = {"true": True, "false": False, "1": True, "0": False}
 
 
-class CsvFile(LineFile):
+class CsvReader(LineReader):
     """A model with named columns needs a header with these names; an empty cell is a missing value.
 
     Without names, a header is skipped when its cells are no values.
@@ -41,14 +40,14 @@ class CsvFile(LineFile):
                 if cells:
                     yield reader.line_num, self._whole(cells, reader.line_num)
         except csv.Error as error:
-            raise InvalidInput(f"{self.where(reader.line_num)}: {error}") from error
+            raise UnreadableRow(f"{self.where(reader.line_num)}: {error}", reader.line_num) from error
 
     def _read_header(self, first: Sequence[str]) -> None:
         columns = self.signature.columns
         if self.signature.layout is Layout.FRAME:
             twice = next((name for name in first if first.count(name) > 1), None)
             if twice is not None:
-                raise InvalidInput(f"{self.where(1)}: column {twice!r} is there more than once")
+                raise UnreadableRow(f"{self.where(1)}: column {twice!r} is there more than once", 1)
             by_name = {column.name: column for column in columns}
             self._header, self._columns = first, [by_name.get(name) for name in first]
         else:
@@ -67,7 +66,9 @@ class CsvFile(LineFile):
 
     def _whole(self, cells: list[str], line: int) -> list[str]:
         if len(cells) != len(self._columns):
-            raise InvalidInput(f"{self.where(line)}: expected {len(self._columns)} cells, got {len(cells)}")
+            expected, got = f"{len(self._columns)} cells", str(len(cells))
+            reason = f"{self.where(line)}: expected {expected}, got {got}"
+            raise UnreadableRow(reason, line, expected=expected, got=got)
         return cells
 
     def _shaped(self, rows: list[Any]) -> Sequence[Any] | NDArray[np.float64]:
