@@ -6,6 +6,7 @@ InferqError
 ├── UnknownJob              an id that was never issued, or is of a purged job
 ├── UnknownModel            no model of that name
 ├── UnknownVersion          the model has no such version or alias
+├── UnknownRollout          the model has no rollout
 ├── UnknownKey              no key of the gateway has this id
 ├── UnknownWebhook          no webhook of a model has this id
 ├── UnknownDelivery         no delivery of a webhook has this id
@@ -75,6 +76,10 @@ class UnknownModel(InferqError, LookupError):
 
 class UnknownVersion(InferqError, LookupError):
     """The model has no such version or alias. `inferq models show NAME` lists them."""
+
+
+class UnknownRollout(InferqError, LookupError):
+    """The model has no rollout: its champion answers alone."""
 
 
 class UnknownKey(InferqError, LookupError):

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import logging
 import sys
+from collections.abc import Mapping, MutableMapping
+from contextvars import ContextVar
 from typing import Any
 
 import structlog
 from structlog.typing import Processor
+
+# Fields of every record that is logged in this context, such as those of the request that is answered in it.
+bound: ContextVar[Mapping[str, Any] | None] = ContextVar("bound", default=None)
 
 
 def get_logger(name: str) -> Any:
@@ -18,10 +23,14 @@ def get_logger(name: str) -> Any:
     """
     return structlog.wrap_logger(
         logging.getLogger(name),
-        processors=[structlog.stdlib.filter_by_level, structlog.stdlib.render_to_log_kwargs],
+        processors=[structlog.stdlib.filter_by_level, _add_bound, structlog.stdlib.render_to_log_kwargs],
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=True,
     )
+
+
+def _add_bound(_: Any, __: str, fields: MutableMapping[str, Any]) -> Mapping[str, Any]:
+    return {**(bound.get() or {}), **fields}
 
 
 def configure_logging(level: str, renderer: Processor | None = None) -> None:

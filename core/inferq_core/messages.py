@@ -253,10 +253,17 @@ def group(refs: Sequence[PendingRef], limits_of: Callable[[str], Limits], store_
                 published_at=max(ref.published_at for ref in chunk),
                 limits=limits,
                 group_limit=group_limit,
+                traceparent=_shared_trace(chunk),
             )
             for chunk in _chunks(members, limits.message_rows, group_limit)
         )
     return messages
+
+
+def _shared_trace(refs: Sequence[PendingRef]) -> str | None:
+    """What all of them name; a message of several traces carries none, the workers find each with its job."""
+    found = {ref.traceparent for ref in refs}
+    return found.pop() if len(found) == 1 else None
 
 
 def _chunks(refs: Sequence[PendingRef], max_rows: int, max_jobs: int | None) -> list[list[PendingRef]]:

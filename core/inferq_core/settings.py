@@ -29,6 +29,9 @@ _QUERY_PART = re.compile(r"^([^=]*)=.*$", re.DOTALL)
 UNIX_SOCKET_PATH_MAX = 103
 # user:password as HTTP basic authentication carries it; printable ASCII, because clients disagree about the rest.
 CREDENTIALS = r"[!-9;-~][ -9;-~]*:[ -~]+"
+# As browsers write it (RFC 6454): in small letters, the port only where it is not the scheme's own. No wildcard: every
+# page that anybody visits could ask then.
+ORIGIN = r"https?://([a-z0-9-]+(\.[a-z0-9-]+)*|\[[0-9a-f:.]+\])(:[0-9]{1,5})?"
 
 
 class Settings(BaseSettings):
@@ -141,6 +144,11 @@ class Settings(BaseSettings):
         description="Redis stream to which the deliverer adds an event for every job that ends; default: none",
     )
     event_stream_length: int = Field(default=100_000, ge=1, description="Events that the stream keeps, roughly")
+    cors_origins: str = Field(
+        default="",
+        description="Origins whose pages may ask the gateway, separated by commas: https://app.example.com",
+        pattern=rf"^({ORIGIN}(,{ORIGIN})*)?\Z",
+    )
     log_level: str = Field(default="INFO", pattern=r"^(DEBUG|INFO|WARNING|ERROR)\Z", description="Level of log records")
 
     @field_validator("home")
@@ -225,6 +233,10 @@ class Settings(BaseSettings):
     @property
     def served_queues(self) -> tuple[str, ...]:
         return tuple(dict.fromkeys(self.queues.split(",")))
+
+    @property
+    def allowed_origins(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(filter(None, self.cors_origins.split(","))))
 
     def make_home(self) -> Path:
         """Create `home` (mode 0700). Raises SettingsError when it cannot be written."""

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 
 from inferq_core.messages import Limits
+from inferq_core.rollout import Rollout
 from inferq_core.settings import Settings
 from inferq_core.states import Method
 from inferq_core.store.contract import Store
@@ -38,6 +39,7 @@ class Catalog:
         self._clock = clock
         self._limits: dict[str, tuple[float, Limits]] = {}
         self._versions: dict[tuple[str, str | None], tuple[float, VersionRecord]] = {}
+        self._rollouts: dict[str, tuple[float, Rollout | None]] = {}
         self._loaded: OrderedDict[tuple[str, int, Runtime], LoadedModel] = OrderedDict()
         self._without_onnx: set[tuple[str, int]] = set()  # versions that this installation cannot run with it
 
@@ -57,6 +59,14 @@ class Catalog:
         if known is None or known[0] <= now:
             known = (now + BELIEVE_SECONDS, self._store.version(model, reference))
             self._versions[model, reference] = known
+        return known[1]
+
+    def rollout(self, model: str) -> Rollout | None:
+        """How the model's traffic is split now."""
+        now = self._clock()
+        known = self._rollouts.get(model)
+        if known is None or known[0] <= now:
+            known = self._rollouts[model] = (now + BELIEVE_SECONDS, self._store.rollout(model))
         return known[1]
 
     def loaded(self, version: VersionRecord, method: Method) -> LoadedModel:

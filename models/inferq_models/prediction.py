@@ -1,4 +1,4 @@
-"""From claimed jobs to outcomes: one vectorised call per (version, method), and a bad job alone pays for itself."""
+"""From claimed jobs to outcomes: one vectorised call per (variant, method), and a bad job alone pays for itself."""
 
 from __future__ import annotations
 
@@ -14,11 +14,12 @@ from typing import Any
 import orjson
 
 from inferq_core.errors import ArtifactRejected, InvalidInput, UnknownModel, UnknownVersion
+from inferq_core.rollout import Rollout
 from inferq_core.states import ErrorCode, Method, State
 from inferq_core.store.records import BatchLog, Claim, ClaimedJob, Outcome, VersionRecord
 from inferq_models.catalog import Catalog
 from inferq_models.loader import LoadedModel
-from inferq_models.routing import route
+from inferq_models.routing import Choice, route
 
 # What is kept of an exception's text, in characters.
 MAX_ERROR_TEXT = 2000
@@ -31,7 +32,7 @@ class _Group:
     """Jobs that one `predict` call can serve."""
 
     version: VersionRecord
-    variant: str
+    variant: str | None
     method: Method
 
 
@@ -49,21 +50,22 @@ def predict_batch(
     """One outcome per job. Never raises for what a job or a model does; store errors pass through."""
     started = clock()
     outcomes: list[Outcome] = []
-    groups: dict[tuple[str, int, Method], tuple[_Group, list[ClaimedJob]]] = {}
+    groups: dict[tuple[str, int, str | None, Method], tuple[_Group, list[ClaimedJob]]] = {}
     for same in _of_one_ask(jobs):
         job = same[0]
         if job.expired:
             text = "the deadline passed in the queue"
             outcomes += [_ended(late, State.EXPIRED, ErrorCode.DEADLINE_EXCEEDED, text) for late in same]
             continue
-        try:
-            choice = route(job.version)
-            version = catalog.version(job.model, choice.reference)
-        except (UnknownVersion, UnknownModel) as error:
-            outcomes += [_ended(lost, State.FAILED, ErrorCode.UNKNOWN_VERSION, str(error)) for lost in same]
-            continue
-        group = _Group(version, choice.variant, job.method)
-        groups.setdefault((version.model, version.number, job.method), (group, []))[1].extend(same)
+        for choice, members in _of_one_choice(same, catalog.rollout(job.model) if job.version is None else None):
+            try:
+                version = catalog.version(job.model, choice.reference)
+            except (UnknownVersion, UnknownModel) as error:
+                outcomes += [_ended(lost, State.FAILED, ErrorCode.UNKNOWN_VERSION, str(error)) for lost in members]
+                continue
+            group = _Group(version, choice.variant, job.method)
+            key = (version.model, version.number, choice.variant, job.method)
+            groups.setdefault(key, (group, []))[1].extend(members)
     for group, members in groups.values():
         outcomes += _predict_group(group, members, catalog, lambda: clock() - started)
     return outcomes
@@ -75,6 +77,18 @@ def _of_one_ask(jobs: Sequence[ClaimedJob]) -> Iterable[list[ClaimedJob]]:
     for job in jobs:
         asks[_ASK(job)].append(job)
     return asks.values()
+
+
+def _of_one_choice(
+    jobs: Sequence[ClaimedJob], rollout: Rollout | None
+) -> Iterable[tuple[Choice, Sequence[ClaimedJob]]]:
+    """Jobs that ask for the same, by the variant they meet: all together where there is no rollout."""
+    if rollout is None:
+        return [(route(jobs[0].version, 0, None), jobs)]
+    choices: dict[Choice, list[ClaimedJob]] = defaultdict(list)
+    for job in jobs:
+        choices[route(job.version, job.routing_hash, rollout)].append(job)
+    return choices.items()
 
 
 def _predict_group(

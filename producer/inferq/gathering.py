@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
+from contextvars import Context
 from typing import Generic, TypeVar
 
 Item = TypeVar("Item")
@@ -31,7 +32,8 @@ class Gathering(Generic[Item, Answer]):
         future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
         self._waiting.append((item, future))
         if self._serving is None:
-            self._serving = asyncio.create_task(self._serve_all())
+            # In a context of its own: the group is not the first caller's alone.
+            self._serving = asyncio.create_task(self._serve_all(), context=Context())
         return await future
 
     async def _serve_all(self) -> None:

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
+from inferq_core import tracing
 from inferq_core.broker import KEEPER_PUBLISHES
 from inferq_core.errors import BrokerUnavailable
 from inferq_core.ids import JobId
@@ -57,7 +58,12 @@ class Intake:
         Raises IdempotencyConflict and StoreUnavailable, and nothing was accepted then. A broker that is away is logged
         only: the jobs are safe, and the keeper publishes them as soon as it can.
         """
-        accepted = (into or self._store.accept)(jobs)
+        traces = (job.traceparent for job in jobs)
+        with tracing.span("inferq.accept", traces, kind=tracing.Kind.PRODUCER, jobs=len(jobs)):
+            return self._accept(jobs, into or self._store.accept)
+
+    def _accept(self, jobs: Sequence[NewJob], into: Callable[[Sequence[NewJob]], Accepted]) -> Sequence[JobId]:
+        accepted = into(jobs)
         fresh = fresh_refs(jobs, accepted)
         if self._stored is not None:
             self._stored(fresh)
@@ -84,6 +90,7 @@ def fresh_refs(jobs: Sequence[NewJob], accepted: Accepted) -> list[PendingRef]:
             n_rows=job.n_rows,
             group_limit=None,
             published_at=accepted.published_at,
+            traceparent=job.traceparent,
         )
         for job in jobs
         if job.id in accepted.fresh

@@ -56,6 +56,26 @@ def test_a_wrong_alias_changes_nothing(run, versions, arguments, code, words):
     assert aliases() == {"champion": 3}
 
 
+def test_a_rollout_begins_grows_and_ends(run, versions):
+    assert "champion answers alone" in run("models", "rollout", "cancer").out
+    assert run("models", "rollout", "cancer", 2, "--weight", 50).out == (
+        "primary  version 3  95.0%\ncanary   version 2  5.0%\n"
+    )
+    assert "rollout cancer --end" in run("models", "alias", "cancer", "champion", 1).err
+    assert "canary   version 2  20.0%" in run("models", "rollout", "cancer", "--weight", 200).out
+    shown = json.loads(run("models", "rollout", "cancer", "--json").out)
+    assert [(each["role"], each["version"], each["weight"]) for each in shown["variants"]] == [
+        ("primary", 3, 800),
+        ("canary", 2, 200),
+    ]
+    assert [len(event["after"]) for event in shown["history"]] == [2, 2]
+    assert "@" in shown["history"][0]["by"]
+    assert run("models", "rollout", "cancer", "--end", "--weight", 5).code == 2
+    assert "champion answers alone" in run("models", "rollout", "cancer", "--end").out
+    assert run("models", "rollout", "cancer", "--end").code == 4
+    assert run("models", "alias", "cancer", "champion", 3).err == ""
+
+
 def test_settings_are_shown_changed_and_given_back(run, models, monkeypatch):
     monkeypatch.setenv("INFERQ_TIME_LIMIT", "77")
     unset = run("models", "settings", "cancer").out

@@ -313,12 +313,39 @@ COMMANDS = {
         },
         reads=Reads.DOCUMENT,
     ),
+    "models rollout": Entry(
+        "sums",
+        {
+            "MODEL": model(""),
+            "VERSION": [
+                wrong("sums 99 --weight 5", 4, "'99'", "'sums'"),
+                wrong("sums ghost --weight 5", 4, "'ghost'", "'sums'"),
+                wrong("sums 1 --weight 5", 2, "version 1", "itself"),
+            ],
+            "--weight": [
+                *number("sums 1", "--weight"),
+                wrong("sums 1 --weight 1001", 2, "1001", "1000"),
+                wrong("sums --weight 5", 2, "'sums'", "VERSION"),
+            ],
+        },
+        reads=Reads.DOCUMENT,
+    ),
     "keys create": Entry(
         "shop",
         {
             "NAME": [wrong("''", 2, "''", "name")],
             "--scope": [wrong("shop --scope fly", 2, "'fly'", "feedback")],
             "--model": [wrong("shop --model ''", 2, "''", "--model")],
+            "--rate": [
+                wrong("shop --rate fast", 2, "'fast'", "100/s"),
+                wrong("shop --rate 0/s", 2, "'0/s'", "100/s"),
+                wrong("shop --rate ''", 2, "''", "100/s"),
+            ],
+            "--burst": [
+                *number("shop --rate 9/s", "--burst"),
+                wrong("shop --rate 9/s --burst 0", 2, "0", "burst"),
+                wrong("shop --burst 9", 2, "9", "--rate"),
+            ],
         },
     ),
     "keys list": Entry("", reads=Reads.DOCUMENT),

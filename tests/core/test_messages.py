@@ -90,6 +90,14 @@ def test_ids_are_a_list():
         decode(body, message().headers(), "store-a")
 
 
+def test_a_message_carries_a_trace_that_all_its_jobs_share():
+    one, other = (f"00-{digit * 32}-00f067aa0ba902b7-01" for digit in "12")
+    for traces, carried in (([one], one), ([one, one], one), ([one, other], None), ([one, None], None), ([None], None)):
+        [sent] = group([ref()._replace(traceparent=trace) for trace in traces], lambda _: LIMITS, "store-a")
+        assert sent.headers().get("traceparent") == carried
+        assert decode(sent.body(), sent.headers(), "store-a").traceparent == carried
+
+
 def test_a_malformed_traceparent_is_ignored_and_a_good_one_kept():
     good = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
     for found, kept in ((good, good), ("x" * 10_000, None), ([1], None), (good + "\n", None)):

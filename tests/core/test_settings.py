@@ -21,6 +21,13 @@ from inferq_core.settings import load_settings, redact
         ("home", "~nobody-of-this-name"),
         ("concurrency", "-1"),
         ("log_level", "loud"),
+        ("cors_origins", "*"),
+        ("cors_origins", "null"),
+        ("cors_origins", "app.example"),
+        ("cors_origins", "https://app.example/"),
+        ("cors_origins", "https://*.example"),
+        ("cors_origins", "https://app.example, https://b.example"),
+        ("cors_origins", "https://APP.example"),
     ],
 )
 def test_a_wrong_value_is_refused_by_name(name, value, monkeypatch):

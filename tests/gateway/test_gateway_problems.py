@@ -270,7 +270,7 @@ def test_a_page_that_took_over_a_name_gets_nothing(local_http):
     assert_problem(local_http.get("/v1/predictions", headers={"Host": "evil.example"}), 421, "wrong-host")
 
 
-def test_the_store_is_away(on_postgres):
+def test_the_store_is_away(on_postgres, caplog):
     url = make_url(on_postgres.settings.store)
     with ServedHere(on_postgres) as http:
         job_id = accepted(http)
@@ -282,6 +282,8 @@ def test_the_store_is_away(on_postgres):
             assert answer.headers["retry-after"] == "5"
             assert url.database not in answer.text
             assert problem["request_id"] == answer.headers["x-request-id"]
+            logged = [each.request_id for each in caplog.records if each.getMessage() == "store_unavailable"]
+            assert problem["request_id"] in logged
         assert http.get("/v1/health/live").json() == {"status": "ok"}
         with pytest.raises(InferqError, match="answers with 503"):
             health.gateway(load_settings(gateway_port=http.base_url.port))

@@ -90,12 +90,14 @@ def test_sigterm_answers_who_waits_and_ends(worked, tmp_path):
 def test_log_lines_have_the_id_and_never_the_rows(worked, tmp_path):
     trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
     with process_of(worked, tmp_path / "gateway.log") as gateway:
-        enqueue(gateway.http, [[123456.5, 1, 2, 3]], headers={"X-Request-ID": "mine", "traceparent": trace})
+        mine = enqueue(gateway.http, [[123456.5, 1, 2, 3]], headers={"X-Request-ID": "mine", "traceparent": trace})
         enqueue(gateway.http, [["secret words", 1, 2, 3]], headers={"X-Request-ID": "other"})
     written = gateway.log.read_text()
     lines = {line.get("request_id"): line for line in map(json.loads, written.splitlines())}
     assert {"event": "request", "status": 202, "method": "POST", "traceparent": trace}.items() <= lines["mine"].items()
+    assert lines["mine"]["prediction"] == mine.json()["id"]
     assert lines["other"]["status"] == 422
+    assert not {"traceparent", "prediction"} & lines["other"].keys()
     assert "123456.5" not in written
     assert "secret words" not in written
 

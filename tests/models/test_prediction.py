@@ -7,13 +7,15 @@ from types import SimpleNamespace
 import numpy as np
 import orjson
 import pytest
+from splits import rollout_of
 
 from inferq_core.errors import ArtifactRejected, UnknownVersion
-from inferq_core.ids import new_job_id
+from inferq_core.ids import new_job_id, routing_hash
 from inferq_core.messages import Limits
 from inferq_core.states import ErrorCode, Method, State
 from inferq_core.store.records import ClaimedJob
 from inferq_models.prediction import predict_batch
+from inferq_models.routing import place
 
 POISON = -1.0
 
@@ -42,9 +44,13 @@ class Models:
     def __init__(self, max_batch_rows=100):
         self.model = Doubler()
         self._limits = Limits(max_batch_rows, 10.0)
+        self.split = None
 
     def limits(self, _):
         return self._limits
+
+    def rollout(self, _):
+        return self.split
 
     def version(self, model, reference):
         if reference == "gone":
@@ -62,7 +68,7 @@ def models():
     return Models()
 
 
-def job(*values, n_rows=None, version=None, expired=False):
+def job(*values, n_rows=None, version=None, expired=False, routing_hash=0):
     return ClaimedJob(
         id=new_job_id(),
         model="double",
@@ -70,7 +76,7 @@ def job(*values, n_rows=None, version=None, expired=False):
         inputs=orjson.dumps([[value] for value in values]).decode(),
         version=version,
         method=Method.PREDICT,
-        routing_hash=0,
+        routing_hash=routing_hash,
         attempt=1,
         created_at=0.0,
         expired=expired,
@@ -105,6 +111,21 @@ def test_the_bad_one_stands_alone(models):
 def test_a_job_whose_rows_do_not_add_up_takes_no_outputs_of_its_neighbours(models):
     outcomes = outcomes_of([job(1.0), job(2.0, 3.0, n_rows=1), job(4.0)], models)
     assert answers(outcomes) == [[2.0], ErrorCode.INVALID_INPUT, [8.0]]
+
+
+def test_jobs_of_a_batch_meet_their_variants(models):
+    models.split = rollout_of(500, model="double")
+    hashes = [routing_hash(str(number)) for number in range(40)]
+    jobs = [job(1.0, routing_hash=each) for each in hashes] + [job(2.0, version="2"), job(3.0, version="champion")]
+    outcomes = outcomes_of(jobs, models)
+    canaries = [place(each, "double") < 500 for each in hashes]
+    assert [outcome.variant for outcome in outcomes[:40]] == ["canary" if each else "primary" for each in canaries]
+    assert [outcome.version for outcome in outcomes[:40]] == [2 if each else 1 for each in canaries]
+    # Who names a version is no part of the split.
+    assert [(outcome.version, outcome.variant) for outcome in outcomes[40:]] == [(2, None), (1, None)]
+    assert sorted(models.model.calls) == sorted([sum(canaries), 40 - sum(canaries), 1, 1])
+    models.split = None
+    assert {(outcome.version, outcome.variant) for outcome in outcomes_of(jobs[:40], models)} == {(1, "primary")}
 
 
 def test_no_call_is_larger_than_the_model_allows():

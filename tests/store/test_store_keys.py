@@ -5,22 +5,25 @@ from given import accepted, finished, new_job
 
 from inferq_core.errors import UnknownKey
 from inferq_core.keys import covers, digest_of, id_in, is_valid, new_key
+from inferq_core.policy.rate import RateLimit
 from inferq_core.store.records import KeyScope, NewKey
 
 
-def made(store, name="shop", scopes=(KeyScope.SUBMIT,), models=None):
+def made(store, name="shop", scopes=(KeyScope.SUBMIT,), models=None, limit=None):
     key_id, text = new_key()
-    return text, store.add_key(NewKey(key_id, name, digest_of(text), scopes, models))
+    return text, store.add_key(NewKey(key_id, name, digest_of(text), scopes, models, limit))
 
 
 def test_a_key_is_known_by_its_digest_alone(store):
     assert not store.has_keys()
-    text, record = made(store, scopes=[KeyScope.READ, KeyScope.FEEDBACK], models=["digits*"])
+    limit = RateLimit.parse("10/m", 30)
+    text, record = made(store, scopes=[KeyScope.READ, KeyScope.FEEDBACK], models=["digits*"], limit=limit)
     assert store.has_keys()
     assert store.key(id_in(text)) == record
     assert (record.name, record.scopes, record.models) == ("shop", {KeyScope.READ, KeyScope.FEEDBACK}, ("digits*",))
     assert record.created_at <= store.now()
     assert text.rpartition("_")[2] not in repr(record)
+    assert (record.limit, made(store)[1].limit) == (limit, None)
     assert store.key("0" * 12) is None
 
 

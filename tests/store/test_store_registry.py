@@ -121,13 +121,54 @@ def test_racing_registrations_get_every_number_once(store, store_url, together):
     assert store.version("digits", None).number == 32
 
 
-def test_settings_go_back_to_their_defaults(store):
+def changes_of(store, model="digits"):
+    return [(entry.event, entry.version, entry.fields) for _, entry in store.read(model=model)]
+
+
+def test_changes_of_settings_say_who_what_before_and_after(store):
     store.put_model("digits", queue="heavy", max_batch_rows=64, time_limit=2.5)
-    changed = store.reset_model("digits", [ModelSetting.QUEUE, ModelSetting.TIME_LIMIT])
-    assert (changed.queue, changed.max_batch_rows, changed.time_limit) == (None, 64, None)
-    assert store.reset_model("digits", []) == changed == store.model("digits")
+    changes = {ModelSetting.QUEUE: None, ModelSetting.TIME_LIMIT: 2.5, ModelSetting.MAX_BACKLOG: 9}
+    changed = store.change_settings("digits", changes, by="ann")
+    assert (changed.queue, changed.max_batch_rows, changed.time_limit, changed.max_backlog) == (None, 64, 2.5, 9)
+    assert changed == store.model("digits")
+    fields = {
+        "before": {"queue": "heavy", "max_backlog": None},
+        "after": {"queue": None, "max_backlog": 9},
+        "by": "ann",
+    }
+    assert changes_of(store) == [("settings_changed", None, fields)]
+    assert store.change_settings("digits", {}, by="ann") == changed
+    assert store.change_settings("digits", changes, by="ann") == changed
+    with pytest.raises(RegistrationRefused, match="max_batch_rows=0"):
+        store.change_settings("digits", {ModelSetting.QUEUE: "other", ModelSetting.MAX_BATCH_ROWS: 0}, by="ann")
     with pytest.raises(UnknownModel, match=r"'nothing'.*digits"):
-        store.reset_model("nothing", [ModelSetting.QUEUE])
+        store.change_settings("nothing", {ModelSetting.QUEUE: "heavy"}, by="ann")
+    assert store.model("digits") == changed
+    assert len(changes_of(store)) == 1
+
+
+def test_changes_of_aliases_say_who_what_before_and_after(store):
+    for _ in range(2):
+        store.add_version(version(), aliases=("champion",))
+    moved = [store.point_alias("digits", "challenger", reference, by="ann") for reference in ("1", "champion", "2")]
+    assert [(change.before, change.after) for change in moved] == [(None, 1), (1, 2), (2, 2)]
+    assert store.drop_alias("digits", "challenger", by="bob") == 2
+    assert store.aliases("digits") == {"champion": 2}
+    assert changes_of(store) == [
+        ("alias_moved", 1, {"alias": "challenger", "before": None, "after": 1, "by": "ann"}),
+        ("alias_moved", 2, {"alias": "challenger", "before": 1, "after": 2, "by": "ann"}),
+        ("alias_removed", 2, {"alias": "challenger", "before": 2, "by": "bob"}),
+    ]
+    for wrong, change in (
+        (UnknownVersion, lambda: store.drop_alias("digits", "challenger", by="ann")),
+        (UnknownVersion, lambda: store.point_alias("digits", "challenger", "3", by="ann")),
+        (UnknownModel, lambda: store.point_alias("nothing", "challenger", "1", by="ann")),
+        (RegistrationRefused, lambda: store.point_alias("digits", "3", "1", by="ann")),
+        (RegistrationRefused, lambda: store.drop_alias("digits", "champion", by="ann")),
+    ):
+        with pytest.raises(wrong):
+            change()
+    assert len(changes_of(store)) == 3
 
 
 @pytest.mark.parametrize(

@@ -20,6 +20,8 @@ from inferq_core.messages import Limits
 from inferq_core.store.records import PendingRef
 from inferq_models.examples import digits
 
+TRACE = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+
 
 def test_predictions_equal_the_offline_ones(any_system):
     example = digits.build()
@@ -56,6 +58,16 @@ def test_a_worker_killed_twice_loses_nothing(any_system):
 
 def done(system, jobs):
     return sum(state.terminal for state in system.states(jobs).values())
+
+
+def assert_logged_with_the_trace(system, job, event):
+    """Workers write of a job after its result."""
+    [entry] = wait_for(
+        lambda: [entry for _, entry in system.store.read(job_id=job.id) if entry.event == event],
+        timeout=30,
+        what=f"the log's {event}",
+    )
+    assert entry.fields["traceparent"] == TRACE
 
 
 def test_a_wiped_broker_loses_nothing(any_system):
@@ -97,25 +109,27 @@ def test_a_job_that_never_ends_fails_alone_at_the_time_limit(system):
     register_model(system, "sum", Stuck(), time_limit=1.0)
     rows = rows_for(4)
     rows[2, 0] = POISON
-    jobs = system.client.submit_many("sum", rows)
+    jobs = system.client.submit_many("sum", rows, traceparent=TRACE)
     system.start_worker()
     finish(system, [jobs[0], jobs[1], jobs[3]])
     with pytest.raises(JobFailed) as caught:
         jobs[2].result(timeout=60)
     assert caught.value.code == "time_limit"
+    assert_logged_with_the_trace(system, jobs[2], "job_quarantined")
 
 
 def test_a_row_that_makes_predict_raise_fails_alone(any_system):
     register_model(any_system, "sum", Raiser())
     rows = rows_for(200)
     rows[77, 0] = POISON
-    jobs = any_system.client.submit_many("sum", rows)
+    jobs = any_system.client.submit_many("sum", rows, traceparent=TRACE)
     any_system.start_worker()
     results = finish(any_system, [job for index, job in enumerate(jobs) if index != 77])
     assert len(results) == 199
     with pytest.raises(JobFailed, match="cannot digest this row") as caught:
         jobs[77].result(timeout=30)
     assert caught.value.code == "model_error"
+    assert_logged_with_the_trace(any_system, jobs[77], "job_failed")
 
 
 def test_a_tampered_artifact_fails_its_jobs_and_not_the_worker(system):

@@ -21,9 +21,11 @@ from inferq import Client
 from inferq.local.embedded import server_binary
 from inferq_core.broker import SET_ASIDE_QUEUE
 from inferq_core.broker_url import is_redis
+from inferq_core.buckets import buckets_of
 from inferq_core.errors import BrokerUnavailable
 from inferq_core.ids import new_job_id
 from inferq_core.notify import Notifier, ReplyListener
+from inferq_core.policy.rate import RateLimit
 from inferq_core.redis_lists import depth as depth_of
 from inferq_core.settings import Settings
 from inferq_core.states import State
@@ -308,6 +310,10 @@ def test_the_rights_that_are_documented_do(tls, authority, tmp_path):
             assert {job.id for job in client.as_completed(jobs, timeout=60)} == {job.id for job in jobs}
             seen = {connected["user"] for connected in broker.client.client_list()}
         wait_for(lambda: broker.client.xlen("inferq.events") == len(jobs) + 1, timeout=60, what="the events")
+        buckets = buckets_of(as_user("inferq-gateway"))
+        assert buckets.take([("a-key", RateLimit.parse("1/h"))])[0].allowed
+        assert not buckets.take([("a-key", RateLimit.parse("1/h"))])[0].allowed
+        buckets.close()
         broker.client.lpush("predictions", b"junk")
         wait_for(lambda: broker.client.llen(SET_ASIDE_QUEUE) == 1, timeout=30, what="the junk to be set aside")
         wait_for(lambda: system.store.elected("keeper"), timeout=60, what="the keeper to sweep")

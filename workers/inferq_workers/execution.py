@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 
+from inferq_core import tracing
 from inferq_core.broker import Publisher
 from inferq_core.errors import BrokerUnavailable
 from inferq_core.ids import BatchId, JobId
@@ -58,7 +60,7 @@ class Executor:
 
         Raises StoreUnavailable when the store stays away for longer than the default time limit.
         """
-        patience = self._settings.time_limit
+        patience, began = self._settings.time_limit, tracing.clock()
         claim = waiting_for_store(
             lambda: self._store.claim(batch_id, job_ids, worker=self._worker, lease=self._settings.lease), patience
         )
@@ -68,8 +70,11 @@ class Executor:
             self._report_unknown(batch_id, job_ids, claim)
             if not claim.jobs:
                 return f"{describe(model, 0)}: nothing left to do"
-            outcomes, batch = predict_claim(claim, self._catalog)
-            completed = waiting_for_store(lambda: self._store.complete(batch_id, outcomes, batch), patience)
+            with _batch_span(claim, began):
+                with tracing.span("inferq.predict"):
+                    outcomes, batch = predict_claim(claim, self._catalog)
+                with tracing.span("inferq.complete"):
+                    completed = waiting_for_store(lambda: self._store.complete(batch_id, outcomes, batch), patience)
         finally:
             self._pulse.hold(None)
         self._notifier.notify(replies(claim, outcomes, completed, self._worker))
@@ -122,20 +127,21 @@ class Executor:
             log.warning("nudge_failed", reason=str(error), consequence="deliveries wait until the deliverer looks")
 
     def _report(self, claim: Claim, outcomes: Sequence[Outcome], completed: Completed) -> None:
+        failed = [each for each in outcomes if each.state is State.FAILED and each.id in completed.ids]
+        traces = {job.id: job.traceparent for job in claim.jobs} if failed else {}
         entries = [
             LogEntry(
                 "error",
                 "job_failed",
-                {"code": outcome.error_code, "message": outcome.error_message},
+                {"code": outcome.error_code, "message": outcome.error_message, **_trace(traces.get(outcome.id))},
                 model=claim.jobs[0].model,
                 version=outcome.version,
                 job_id=outcome.id,
                 batch_id=claim.batch_id,
                 worker=self._worker,
             )
-            for outcome in outcomes
-            if outcome.state is State.FAILED and outcome.id in completed.ids
-        ][:MAX_LOGGED_FAILURES]
+            for outcome in failed[:MAX_LOGGED_FAILURES]
+        ]
         entries += self._fenced(claim, [job.id for job in claim.jobs if job.id not in completed.ids])
         if entries:
             self._store.append(entries)
@@ -170,7 +176,30 @@ class Executor:
         fields = {"requeued": requeued, "failed": len(failed), "reason": reason}
         entries = [LogEntry("warning", event, fields, batch_id=batch_id, worker=self._worker)]
         entries += [
-            LogEntry("error", "job_quarantined", {"reason": reason}, job_id=job_id, batch_id=batch_id)
+            LogEntry(
+                "error",
+                "job_quarantined",
+                {"reason": reason, **_trace(self._store.life(job_id).traceparent)},
+                job_id=job_id,
+                batch_id=batch_id,
+            )
             for job_id in failed
         ]
         self._store.append(entries)
+
+
+def _batch_span(claim: Claim, began: float | None) -> AbstractContextManager[None]:
+    """From before the claim on: in the trace of the job, or linked to those of the jobs."""
+    return tracing.span(
+        "inferq.batch",
+        (job.traceparent for job in claim.jobs),
+        kind=tracing.Kind.CONSUMER,
+        began=began,
+        batch=claim.batch_id,
+        model=claim.jobs[0].model,
+        jobs=len(claim.jobs),
+    )
+
+
+def _trace(traceparent: str | None) -> dict[str, str]:
+    return {} if traceparent is None else {"traceparent": traceparent}

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from threadpoolctl import threadpool_limits
 
+from inferq_core import tracing
 from inferq_core.broker import Publisher
 from inferq_core.errors import InferqError
 from inferq_core.ids import BatchId
@@ -50,6 +51,7 @@ class PoolProcess:
         # The pool already has a process per core: more threads would only fight each other.
         threadpool_limits(limits=1)
         spare_collections()
+        tracing.start("inferq-worker")
         self._pulse.start()
 
     def stop(self) -> None:
@@ -62,6 +64,7 @@ class PoolProcess:
         self._publisher.close()
         self._notifier.close()
         self._store.close()
+        tracing.stop()
 
 
 def _lease_lost(batch_id: BatchId) -> None:

@@ -7,6 +7,7 @@ from sqlalchemy import select
 from inferq_core.errors import SchemaOutdated
 from inferq_core.settings import Settings
 from inferq_core.store.batches import BatchesPart
+from inferq_core.store.changes import ChangesPart
 from inferq_core.store.contract import Store
 from inferq_core.store.engine import Database
 from inferq_core.store.feedback import FeedbackPart
@@ -20,6 +21,7 @@ from inferq_core.store.outbox import OutboxPart
 from inferq_core.store.purging import PurgingPart
 from inferq_core.store.registry import RegistryPart
 from inferq_core.store.retrying import RetryingPart
+from inferq_core.store.rollouts import RolloutsPart
 from inferq_core.store.scaling import ScalingPart
 from inferq_core.store.sql import read_clock
 from inferq_core.store.stats import StatsPart
@@ -44,6 +46,8 @@ class SqlStore(
     UpkeepPart,
     PurgingPart,
     RegistryPart,
+    ChangesPart,
+    RolloutsPart,
     KeysPart,
     WebhooksPart,
     OutboxPart,

@@ -12,13 +12,15 @@ commit) the method can be called again with the same arguments: all writes are i
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 from inferq_core.ids import BatchId, JobId, UploadId
+from inferq_core.rollout import Rollout, RolloutEvent
 from inferq_core.states import ErrorCode, State
 from inferq_core.store.records import (
     Accepted,
+    AliasChange,
     BacklogGroup,
     BatchLog,
     BatchView,
@@ -267,9 +269,6 @@ class Registry(Protocol):
         Raises RegistrationRefused for values that no model can have.
         """
 
-    def reset_model(self, name: str, settings: Collection[ModelSetting]) -> ModelRecord:
-        """Give these settings of the model back to the defaults. Raises UnknownModel."""
-
     def model(self, name: str) -> ModelRecord:
         """Raises UnknownModel, naming the models that exist."""
 
@@ -293,6 +292,45 @@ class Registry(Protocol):
         """Raises UnknownModel, UnknownVersion, and RegistrationRefused for `champion`, which jobs rely on."""
 
     def aliases(self, model: str) -> Mapping[str, int]: ...
+
+
+class Changes(Protocol):
+    """Changes of the registry by people. A row of the log, in the same transaction, says who (`by`) changed what."""
+
+    def point_alias(self, model: str, alias: str, reference: str, *, by: str) -> AliasChange:
+        """Point an alias to a version, by number or alias. Durable.
+
+        Raises UnknownModel, UnknownVersion, and RegistrationRefused for what cannot be an alias.
+        """
+
+    def drop_alias(self, model: str, alias: str, *, by: str) -> int:
+        """Take an alias away; the version that it stood for. Durable. Raises what `Registry.remove_alias` does."""
+
+    def change_settings(self, model: str, changes: Mapping[ModelSetting, Any], *, by: str) -> ModelRecord:
+        """Set these settings of the model, None for the default. Durable.
+
+        Raises UnknownModel, and RegistrationRefused for values that no model can have.
+        """
+
+
+class Rollouts(Protocol):
+    """How models' traffic is split. As with `Changes`, a row of the log says who changed what."""
+
+    def rollout(self, model: str) -> Rollout | None:
+        """None while the champion answers alone."""
+
+    def put_rollout(self, model: str, canary: str, weight: int, *, primary: str | None = None, by: str) -> Rollout:
+        """Give `weight` of 1000 parts of what names no version to the canary, the others to the primary. Durable.
+
+        Both by number or alias. Without `primary` it stays what it is, at first the champion. Raises UnknownModel,
+        UnknownVersion, and RegistrationRefused for versions that take different rows.
+        """
+
+    def end_rollout(self, model: str, *, by: str) -> Rollout:
+        """The champion answers alone from now on. What there was. Durable. Raises UnknownModel, UnknownRollout."""
+
+    def rollout_events(self, model: str, *, limit: int = 50) -> Sequence[RolloutEvent]:
+        """The newest changes of the model's rollouts, the newest first."""
 
 
 class Keys(Protocol):
@@ -407,7 +445,7 @@ class Load(Protocol):
         """By worker: the batches it holds under a live lease. Each keeps one of its processes busy."""
 
 
-class Store(Jobs, Batches, Upkeep, Registry, Keys, Webhooks, Outbox, Uploads, Logs, Load, Protocol):
+class Store(Jobs, Batches, Upkeep, Registry, Changes, Rollouts, Keys, Webhooks, Outbox, Uploads, Logs, Load, Protocol):
     """The whole store. Open one with `inferq_core.store.open_store(settings)`."""
 
     def now(self) -> float:

@@ -9,6 +9,7 @@ import orjson
 from sqlalchemy import Row, exists, insert, select, update
 
 from inferq_core.errors import UnknownKey
+from inferq_core.policy.rate import RateLimit
 from inferq_core.store.part import Part
 from inferq_core.store.records import KeyRecord, KeyScope, NewKey
 from inferq_core.store.sql import clock, json_text
@@ -28,6 +29,8 @@ class KeysPart(Part):
                 scopes=json_text(list(key.scopes)),
                 models=None if key.models is None else json_text(list(key.models)),
                 created_at=clock(),
+                rate=None if key.limit is None else key.limit.per_second,
+                burst=None if key.limit is None else key.limit.burst,
             )
             .returning(api_keys)
         )
@@ -65,4 +68,5 @@ def _key(row: Row[Any]) -> KeyRecord:
         models=None if row.models is None else tuple(orjson.loads(row.models)),
         created_at=row.created_at,
         revoked_at=row.revoked_at,
+        limit=None if row.rate is None else RateLimit(row.rate, row.burst),
     )

@@ -50,6 +50,7 @@ class LifePart(JobsPart):
             feedback=[FeedbackRecord(known, orjson.loads(truth.actual), truth.created_at) for truth in truths],
             retry_of=None if row["retry_of"] is None else JobId(row["retry_of"]),
             retried_as=retried_as,
+            traceparent=row["traceparent"],
         )
 
     def inputs(self, job_id: JobId) -> Any:
@@ -71,6 +72,7 @@ def _life(job_id: JobId) -> Select[Any]:
             jobs.c.idempotency_key,
             jobs.c.routing_key,
             jobs.c.retry_of,
+            jobs.c.traceparent,
             pending.c.published_at,
             pending.c.republished,
             batches.c.id.label("batch_id"),

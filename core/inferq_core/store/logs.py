@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import orjson
-from sqlalchemy import Row, insert, select
+from sqlalchemy import Connection, Row, insert, select
 
 from inferq_core.store.part import Part
 from inferq_core.store.records import LogEntry
@@ -18,28 +18,8 @@ class LogsPart(Part):
     """See `contract.Logs`."""
 
     def append(self, entries: Sequence[LogEntry]) -> None:
-        if not entries:
-            return
-        rows = [
-            {
-                "level": entry.level,
-                "event": storable(entry.event),
-                "model": storable(entry.model),
-                "version": entry.version,
-                "job_id": storable(entry.job_id),
-                "batch_id": storable(entry.batch_id),
-                "worker": storable(entry.worker),
-                "fields": json_text(dict(entry.fields)),
-            }
-            for entry in entries
-        ]
-        self._database.write(
-            lambda connection: connection.execute(
-                insert(logs).returning(logs.c.id),
-                [row | {"at": now} for now in [read_clock(connection)] for row in rows],
-            ).all(),
-            durable=False,
-        )
+        if entries:
+            self._database.write(lambda connection: write_entries(connection, entries), durable=False)
 
     def read(
         self,
@@ -61,6 +41,26 @@ class LogsPart(Part):
         query = select(logs).where(logs.c.id > after).order_by(logs.c.id).limit(limit)
         rows = self._database.read(lambda connection: connection.execute(query).all())
         return [(row.id, _entry(row)) for row in rows]
+
+
+def write_entries(connection: Connection, entries: Sequence[LogEntry]) -> None:
+    """In the transaction of `connection`; at least one."""
+    now = read_clock(connection)
+    rows = [
+        {
+            "at": now,
+            "level": entry.level,
+            "event": storable(entry.event),
+            "model": storable(entry.model),
+            "version": entry.version,
+            "job_id": storable(entry.job_id),
+            "batch_id": storable(entry.batch_id),
+            "worker": storable(entry.worker),
+            "fields": json_text(dict(entry.fields)),
+        }
+        for entry in entries
+    ]
+    connection.execute(insert(logs).returning(logs.c.id), rows).all()
 
 
 def _entry(row: Row[Any]) -> LogEntry:

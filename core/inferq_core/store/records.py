@@ -11,6 +11,7 @@ from enum import StrEnum
 from typing import Any, NamedTuple
 
 from inferq_core.ids import BatchId, JobId, NumberedIds, UploadId
+from inferq_core.policy.rate import RateLimit
 from inferq_core.states import ErrorCode, Method, Priority, State
 
 
@@ -109,6 +110,7 @@ class PendingRef(NamedTuple):
     n_rows: int
     group_limit: int | None
     published_at: float
+    traceparent: str | None = None  # known of a job that was just accepted only
 
 
 class Outcome(NamedTuple):
@@ -224,6 +226,7 @@ class JobLife:
     feedback: Sequence[FeedbackRecord]
     retry_of: JobId | None
     retried_as: JobId | None
+    traceparent: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -267,6 +270,14 @@ class ModelSetting(StrEnum):
     TIME_LIMIT = "time_limit"
     LATENCY_TARGET = "latency_target"
     MAX_BACKLOG = "max_backlog"
+
+
+@dataclass(frozen=True, slots=True)
+class AliasChange:
+    """The version that an alias stood for, and the one that it stands for now."""
+
+    before: int | None
+    after: int
 
 
 class Runtime(StrEnum):
@@ -344,13 +355,14 @@ class KeyScope(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class NewKey:
-    """`models`: patterns of the models that it may ask; None for all."""
+    """`models`: patterns of the models that it may ask; None for all. `limit`: of its requests; None for none."""
 
     id: str
     name: str
     digest: str
     scopes: Sequence[KeyScope]
     models: Sequence[str] | None
+    limit: RateLimit | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -362,6 +374,7 @@ class KeyRecord:
     models: tuple[str, ...] | None
     created_at: float
     revoked_at: float | None
+    limit: RateLimit | None
 
 
 class UploadState(StrEnum):

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 import orjson
-from sqlalchemy import Connection, Insert, Row, delete, func, insert, select, update
+from sqlalchemy import Connection, Insert, Row, delete, func, insert, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from inferq_core.errors import RegistrationRefused, UnknownModel, UnknownVersion
@@ -71,19 +71,7 @@ class RegistryPart(Part):
             statement = _upsert(connection)(models).values(name=name, created_at=clock(), **given)
             # Without settings it changes nothing, but an upsert that does nothing returns nothing either.
             statement = statement.on_conflict_do_update(index_elements=["name"], set_=given or {"name": name})
-            return _model(connection.execute(statement.returning(models)).one())
-
-        return self._database.write(work)
-
-    def reset_model(self, name: str, settings: Collection[ModelSetting]) -> ModelRecord:
-        values = {"name": name, **dict.fromkeys(map(str, settings))}
-        statement = update(models).where(models.c.name == name).values(values).returning(models)
-
-        def work(connection: Connection) -> ModelRecord:
-            row = connection.execute(statement).one_or_none()
-            if row is None:
-                raise _unknown_model(connection, name)
-            return _model(row)
+            return model_record(connection.execute(statement.returning(models)).one())
 
         return self._database.write(work)
 
@@ -91,71 +79,53 @@ class RegistryPart(Part):
         def work(connection: Connection) -> ModelRecord:
             row = connection.execute(select(models).where(models.c.name == name)).one_or_none()
             if row is None:
-                raise _unknown_model(connection, name)
-            return _model(row)
+                raise unknown_model(connection, name)
+            return model_record(row)
 
         return self._database.read(work)
 
     def models(self) -> Sequence[ModelRecord]:
         rows = self._database.read(lambda connection: connection.execute(select(models).order_by(models.c.name)).all())
-        return [_model(row) for row in rows]
+        return [model_record(row) for row in rows]
 
     def add_version(self, version: NewVersion, *, aliases: Sequence[str] = ()) -> VersionRecord:
         for alias in aliases:
-            _check_alias(alias)
+            check_alias(alias)
 
         def work(connection: Connection) -> VersionRecord:
             record = _add_version(connection, version)
             for alias in aliases:
-                _point(connection, version.model, alias, record.number)
+                point(connection, version.model, alias, record.number)
             return record
 
         return self._database.write(work)
 
     def version(self, model: str, reference: str | None) -> VersionRecord:
         wanted = DEFAULT_ALIAS if reference is None else reference
-        number: Any
-        if _NUMBER.fullmatch(wanted):
-            number = int(wanted)
-        else:
-            same = (aliases.c.model == model) & (aliases.c.alias == wanted)
-            number = select(aliases.c.number).where(same).scalar_subquery()
-        query = select(versions).where(versions.c.model == model, versions.c.number == number)
-
-        def work(connection: Connection) -> VersionRecord:
-            row = connection.execute(query).one_or_none()
-            if row is None:
-                raise _missing(connection, model, wanted)
-            return _version(row)
-
-        return self._database.read(work)
+        return self._database.read(lambda connection: find_version(connection, model, wanted))
 
     def versions(self, model: str) -> Sequence[VersionRecord]:
         query = select(versions).where(versions.c.model == model).order_by(versions.c.number)
         return [_version(row) for row in self._database.read(lambda connection: connection.execute(query).all())]
 
     def set_alias(self, model: str, alias: str, number: int) -> None:
-        _check_alias(alias)
+        check_alias(alias)
 
         def work(connection: Connection) -> None:
             there = select(versions.c.number).where(versions.c.model == model, versions.c.number == number)
             if connection.scalar(there) is None:
-                raise _missing(connection, model, str(number))
-            _point(connection, model, alias, number)
+                raise missing(connection, model, str(number))
+            point(connection, model, alias, number)
 
         self._database.write(work)
 
     def remove_alias(self, model: str, alias: str) -> None:
-        if alias == DEFAULT_ALIAS:
-            raise RegistrationRefused(
-                f"the alias {DEFAULT_ALIAS!r} of model {model!r} stays, because jobs that name no version go to it: "
-                "point it to another version instead"
-            )
+        check_removable(model, alias)
         gone = delete(aliases).where(aliases.c.model == model, aliases.c.alias == alias).returning(aliases.c.alias)
 
         def work(connection: Connection) -> None:
             if connection.scalar(gone) is None:
-                raise _missing(connection, model, alias)
+                raise missing(connection, model, alias)
 
         self._database.write(work)
 
@@ -199,34 +169,58 @@ def _add_version(connection: Connection, new: NewVersion) -> VersionRecord:
     return _version(connection.execute(insert(versions).values(values).returning(versions)).one())
 
 
-def _point(connection: Connection, model: str, alias: str, number: int) -> None:
+def point(connection: Connection, model: str, alias: str, number: int) -> None:
     statement = _upsert(connection)(aliases).values(model=model, alias=alias, number=number, changed_at=clock())
     moved = {"number": statement.excluded.number, "changed_at": statement.excluded.changed_at}
     connection.execute(statement.on_conflict_do_update(index_elements=["model", "alias"], set_=moved))
 
 
-def _check_alias(alias: str) -> None:
+def check_alias(alias: str) -> None:
     if not _ALIAS.fullmatch(alias):
         raise RegistrationRefused(
             f"alias {alias!r} is not allowed: begin with a letter, then letters, digits, '_', '.' or '-', 64 at most"
         )
 
 
-def _missing(connection: Connection, model: str, wanted: str) -> UnknownModel | UnknownVersion:
+def check_removable(model: str, alias: str) -> None:
+    """Raises RegistrationRefused."""
+    if alias == DEFAULT_ALIAS:
+        raise RegistrationRefused(
+            f"the alias {DEFAULT_ALIAS!r} of model {model!r} stays, because jobs that name no version go to it: "
+            "point it to another version instead"
+        )
+
+
+def find_version(connection: Connection, model: str, wanted: str) -> VersionRecord:
+    """By number or alias. Raises UnknownModel, UnknownVersion."""
+    number: Any
+    if _NUMBER.fullmatch(wanted):
+        number = int(wanted)
+    else:
+        same = (aliases.c.model == model) & (aliases.c.alias == wanted)
+        number = select(aliases.c.number).where(same).scalar_subquery()
+    query = select(versions).where(versions.c.model == model, versions.c.number == number)
+    row = connection.execute(query).one_or_none()
+    if row is None:
+        raise missing(connection, model, wanted)
+    return _version(row)
+
+
+def missing(connection: Connection, model: str, wanted: str) -> UnknownModel | UnknownVersion:
     if connection.scalar(select(models.c.name).where(models.c.name == model)) is None:
-        return _unknown_model(connection, model)
+        return unknown_model(connection, model)
     numbers = connection.scalars(select(versions.c.number).where(versions.c.model == model).order_by("number")).all()
     names = connection.scalars(select(aliases.c.alias).where(aliases.c.model == model).order_by("alias")).all()
     there = ", ".join([*map(str, numbers[-10:]), *names]) or "none"
     return UnknownVersion(f"model {model!r} has no version or alias {wanted!r}; it has: {there}")
 
 
-def _unknown_model(connection: Connection, name: str) -> UnknownModel:
+def unknown_model(connection: Connection, name: str) -> UnknownModel:
     names = connection.scalars(select(models.c.name).order_by(models.c.name).limit(20)).all()
     return UnknownModel(f"no model {name!r} is registered; there are: {', '.join(names) or 'none'}")
 
 
-def _model(row: Row[Any]) -> ModelRecord:
+def model_record(row: Row[Any]) -> ModelRecord:
     return ModelRecord(
         name=row.name,
         queue=row.queue,

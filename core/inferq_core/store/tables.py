@@ -24,7 +24,7 @@ from sqlalchemy import (
 )
 
 # The newest migration. Revisions are numbers in order, so that "older than" can be told without alembic.
-SCHEMA_REVISION = "0010"
+SCHEMA_REVISION = "0011"
 
 metadata = MetaData(
     naming_convention={
@@ -224,6 +224,27 @@ aliases = Table(
     ForeignKeyConstraint(["model", "number"], ["versions.model", "versions.number"]),
 )
 
+# The model's rollout, if it has one. `variants`: JSON list of role, version and weight, the primary first.
+rollouts = Table(
+    "rollouts",
+    metadata,
+    Column("model", Text, ForeignKey("models.name"), primary_key=True),
+    Column("variants", Text, nullable=False),
+    Column("changed_at", Double, nullable=False),
+)
+
+# `before`, `after`: as `rollouts.variants`, empty lists where there was no rollout.
+rollout_events = Table(
+    "rollout_events",
+    metadata,
+    Column("id", Number, primary_key=True, autoincrement=True),
+    Column("model", Text, nullable=False, index=True),
+    Column("at", Double, nullable=False),
+    Column("by", Text, nullable=False),
+    Column("before", Text, nullable=False),
+    Column("after", Text, nullable=False),
+)
+
 feedback = Table(
     "feedback",
     metadata,
@@ -264,6 +285,7 @@ scaling_decisions = Table(
 )
 
 # Keys of the HTTP gateway. `digest`: SHA-256 of the whole key. `scopes`: JSON list; `models`: JSON list of patterns.
+# `rate`: requests a second that it may send, `burst` at once; null: any number.
 api_keys = Table(
     "api_keys",
     metadata,
@@ -274,6 +296,8 @@ api_keys = Table(
     Column("models", Text),
     Column("created_at", Double, nullable=False),
     Column("revoked_at", Double),
+    Column("rate", Double),
+    Column("burst", Integer),
 )
 
 # Who wants to be told how jobs end: of one model, or of all (the event stream alone). `states`: names of states between

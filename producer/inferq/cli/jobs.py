@@ -230,6 +230,7 @@ def _described(life: JobLife) -> dict[str, Any]:
         "lease_until": None if life.holding is None else iso(life.holding.lease_until),
         "idempotency_key": life.idempotency_key,
         "routing_key": life.routing_key,
+        "traceparent": life.traceparent,
         "retry_of": life.retry_of,
         "retried_as": life.retried_as,
         "metadata": view.metadata,

@@ -15,6 +15,7 @@ from inferq.cli.times import iso
 from inferq.options import MAX_KEY, is_text
 from inferq_core.errors import InvalidInput
 from inferq_core.keys import digest_of, new_key
+from inferq_core.policy.rate import RateLimit
 from inferq_core.settings import load_settings
 from inferq_core.store import open_store
 from inferq_core.store.records import KeyRecord, KeyScope, NewKey
@@ -33,7 +34,8 @@ app = typer.Typer(
 @app.command(
     cls=Command,
     epilog=examples(
-        "inferq keys create shop", "inferq keys create labels --scope read --scope feedback --model 'digits*'"
+        "inferq keys create shop --rate 100/s --burst 200",
+        "inferq keys create labels --scope read --scope feedback --model 'digits*'",
     ),
 )
 def create(
@@ -54,6 +56,18 @@ def create(
             metavar="PATTERN", help="Only these models; * and ? as in names of files.", show_default="every model"
         ),
     ] = None,
+    rate: Annotated[
+        str | None,
+        typer.Option(
+            metavar="RATE",
+            help="Requests that it may send: 100/s, 600/m, 1000/h. Each counts as one, whatever it asks.",
+            show_default="any number",
+        ),
+    ] = None,
+    burst: Annotated[
+        int | None,
+        typer.Option(metavar="REQUESTS", help="How many of them at once.", show_default="the number in --rate"),
+    ] = None,
 ) -> None:
     """Make a key and print it, once: the store has only what it takes to recognize it."""
     if not is_text(name) or len(name) > MAX_KEY:
@@ -61,10 +75,13 @@ def create(
     for pattern in model or ():
         if not is_text(pattern):
             raise InvalidInput(f"--model {pattern!r}: give the name of a model, or a pattern")
+    if rate is None and burst is not None:
+        raise InvalidInput(f"--burst {burst}: give a --rate, too")
+    limit = None if rate is None else RateLimit.parse(rate, burst)
     key_id, text = new_key()
     scopes = list(dict.fromkeys(scope or [KeyScope.SUBMIT]))
     with closing(open_store(load_settings())) as store:
-        store.add_key(NewKey(key_id, name, digest_of(text), scopes, model or None))
+        store.add_key(NewKey(key_id, name, digest_of(text), scopes, model or None, limit))
     echo(text)
     echo("it is not shown again; send it as `Authorization: Bearer …`", err=True)
 
@@ -78,13 +95,15 @@ def list_keys(as_json: AsJson = False) -> None:
         print_json(rows)
     elif rows:
         print_table(
-            ("id", "name", "scopes", "models", "created", "revoked"),
+            ("id", "name", "scopes", "models", "rate", "burst", "created", "revoked"),
             [
                 (
                     row["id"],
                     row["name"],
                     ",".join(row["scopes"]),
                     ",".join(row["models"] or ["*"]),
+                    row["rate"] or "any",
+                    "" if row["burst"] is None else str(row["burst"]),
                     iso(row["created_at"]),
                     "" if row["revoked_at"] is None else iso(row["revoked_at"]),
                 )
@@ -111,6 +130,8 @@ def _described(record: KeyRecord) -> dict[str, Any]:
         "name": record.name,
         "scopes": sorted(record.scopes),
         "models": record.models,
+        "rate": None if record.limit is None else str(record.limit),
+        "burst": None if record.limit is None else record.limit.burst,
         "created_at": record.created_at,
         "revoked_at": record.revoked_at,
     }

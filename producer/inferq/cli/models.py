@@ -11,15 +11,18 @@ from typing import Annotated, Any
 import typer
 from typer import echo
 
+from inferq.cli import rollouts
 from inferq.cli.completion import model_names
 from inferq.cli.help import Command, Group, examples
 from inferq.cli.options import AsJson, Model
 from inferq.cli.output import print_json
+from inferq.cli.person import person
 from inferq_core.errors import InvalidInput
 from inferq_core.settings import load_settings
 from inferq_core.signature import Signature
 from inferq_core.store import open_store
 from inferq_core.store.records import ModelSetting, RuntimeChoice, VersionRecord
+from inferq_core.store.registry import DEFAULT_ALIAS
 
 Queue = Annotated[
     str | None,
@@ -213,13 +216,15 @@ def alias(
         raise InvalidInput("give a VERSION to point the alias to, or --remove")
     with closing(open_store(load_settings())) as store:
         if version is None:
-            store.remove_alias(model, alias)
+            store.drop_alias(model, alias, by=person())
             echo(f"{model}: {alias} is removed")
             return
-        number = store.version(model, version).number
-        before = store.aliases(model).get(alias)
-        store.set_alias(model, alias, number)
-    echo(f"{model}: {alias} is version {number}{'' if before in (None, number) else f', was {before}'}")
+        change = store.point_alias(model, alias, version, by=person())
+        split = store.rollout(model)
+    was = "" if change.before in (None, change.after) else f", was {change.before}"
+    echo(f"{model}: {alias} is version {change.after}{was}")
+    if split is not None and alias == DEFAULT_ALIAS:
+        echo(f"jobs follow the rollout, not {alias}, until `inferq models rollout {model} --end`", err=True)
 
 
 @app.command(
@@ -250,23 +255,21 @@ def settings(
 
     Changes count for jobs that are submitted from then on; those that wait stay in the queue they are in.
     """
-    given: dict[str, Any] = {
-        "queue": queue,
-        "max_batch_rows": max_batch_rows,
-        "time_limit": time_limit,
-        "latency_target": latency_target,
-        "max_backlog": max_backlog,
+    given: dict[ModelSetting, Any] = {
+        ModelSetting.QUEUE: queue,
+        ModelSetting.MAX_BATCH_ROWS: max_batch_rows,
+        ModelSetting.TIME_LIMIT: time_limit,
+        ModelSetting.LATENCY_TARGET: latency_target,
+        ModelSetting.MAX_BACKLOG: max_backlog,
     }
+    changes = {name: value for name, value in given.items() if value is not None}
     for name in default or ():
-        if given[name] is not None:
+        if name in changes:
             raise InvalidInput(f"{name} is given as {given[name]} and as --default: give one of them")
+    changes |= dict.fromkeys(default or ())
     defaults = load_settings()
     with closing(open_store(defaults)) as store:
-        record = store.model(model)
-        if any(value is not None for value in given.values()):
-            record = store.put_model(model, **given)
-        if default:
-            record = store.reset_model(model, default)
+        record = store.change_settings(model, changes, by=person()) if changes else store.model(model)
     values = {name: getattr(record, name) for name in ModelSetting}
     if as_json:
         print_json({"name": model, **values})
@@ -274,6 +277,9 @@ def settings(
     for name, value in values.items():
         unset = getattr(defaults, name, "none")  # not every setting has a default
         echo(f"{name:16} {value if value is not None else f'{unset} (default)'}")
+
+
+rollouts.add_to(app)
 
 
 def _described(version: VersionRecord) -> dict[str, Any]:

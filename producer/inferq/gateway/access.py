@@ -11,6 +11,7 @@ from typing import Protocol, TypeVar
 
 from starlette.requests import Request
 
+from inferq.gateway.limits import Limits
 from inferq.gateway.problems import Fault, Kind, Problem
 from inferq_core.errors import UnknownModel
 from inferq_core.keys import covers, id_in, is_valid
@@ -40,6 +41,13 @@ class Caller:
         """Raises Problem."""
         if not self.has(scope):
             raise Problem(Kind.FORBIDDEN, f"the key lacks the scope {scope.value!r}: use one that has it")
+
+    def require_key(self, scope: KeyScope) -> None:
+        """Raises Problem. Where it is not enough to sit at this machine."""
+        if self.key_id is None:
+            detail = f"this takes a key with the scope {scope.value!r}, and there are no keys yet (inferq keys create)"
+            raise Problem(Kind.FORBIDDEN, detail)
+        self.require(scope)
 
     def may_ask(self, model: str) -> bool:
         return covers(self.models, model)
@@ -78,14 +86,15 @@ class Ask(Protocol):
 class Keys:
     """The keys as they were a moment ago. `keyless`: while none was ever made, this machine needs none."""
 
-    def __init__(self, ask: Ask, *, keyless: bool) -> None:
+    def __init__(self, ask: Ask, limits: Limits, *, keyless: bool) -> None:
         self._ask = ask
+        self._limits = limits
         self._keyless = keyless
         self._looked_at = float("-inf")
         self._known: dict[str, tuple[float, KeyRecord | None]] = {}
 
     async def caller(self, request: Request) -> Caller:
-        """Who asks. Raises Problem: 401 without a good key, 421 for another host where none is needed."""
+        """Who asks. Raises Problem: 401 without a good key, 421 for another host where none is needed, 429."""
         given = request.headers.get("authorization")
         if given is None and await self._is_open():
             _require_local(request)
@@ -100,6 +109,7 @@ class Keys:
                 headers={"WWW-Authenticate": 'Bearer realm="inferq"'},
             )
         request.state.key_id = record.id
+        await self._limits.charge(request, record)
         return Caller(record.id, record.scopes, record.models)
 
     async def _is_open(self) -> bool:

@@ -14,7 +14,19 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from inferq.gateway import events, health, inference, many, models, predictions, uploads, webhooks
+from inferq.gateway import (
+    administration,
+    events,
+    health,
+    inference,
+    many,
+    models,
+    predictions,
+    rollouts,
+    uploads,
+    webhooks,
+)
+from inferq.gateway.cross_origin import let_in
 from inferq.gateway.descriptions import describe
 from inferq.gateway.envelope import Envelope
 from inferq.gateway.inference_schemas import InferRequest
@@ -22,6 +34,8 @@ from inferq.gateway.many_schemas import EnqueueRequest, FeedbackManyRequest, Ids
 from inferq.gateway.problems import Kind, Problem, of_error, of_validation
 from inferq.gateway.schemas import FeedbackRequest, PredictionRequest, WebhookRequest
 from inferq.gateway.services import Services
+from inferq.gateway.traced import Traced
+from inferq_core import tracing
 from inferq_core.errors import InferqError
 from inferq_core.settings import Settings
 from inferq_core.store.contract import Store
@@ -40,6 +54,8 @@ FORMS = (
     EnqueueRequest,
     IdsRequest,
     FeedbackManyRequest,
+    *administration.FORMS,
+    rollouts.RolloutRequest,
 )
 
 
@@ -66,12 +82,17 @@ def create_app(settings: Settings, store: Store, *, keyless: bool = True) -> Fas
     hot = predictions.router.prefix + predictions.ENQUEUE
     app.router.routes.insert(0, Route(hot, predictions.direct, methods=["POST"]))
     app.openapi = partial(describe, app, FORMS)  # type: ignore[method-assign]  # FastAPI's documented way
-    for part in (predictions, many, events, uploads, models, webhooks, health, inference):
+    parts = (predictions, many, events, uploads, models, administration, rollouts, webhooks, health, inference)
+    for part in parts:
         app.include_router(part.router)
     app.add_exception_handler(Problem, _problem)
     app.add_exception_handler(InferqError, _inferq_error)
     app.add_exception_handler(RequestValidationError, _validation_error)
     app.add_exception_handler(HTTPException, _http_error)
+    if settings.allowed_origins:
+        app.add_middleware(let_in, settings.allowed_origins)
+    if tracing.is_on():
+        app.add_middleware(Traced)
     app.add_middleware(Envelope)
     return app
 
@@ -98,12 +119,11 @@ async def _validation_error(request: Request, error: Exception) -> Response:
 async def _http_error(request: Request, error: Exception) -> Response:
     """What routing raises: no such path, or another method."""
     assert isinstance(error, HTTPException)
-    headers = dict(error.headers or {})
     if error.status_code == Kind.METHOD_NOT_ALLOWED.status:
+        headers = dict(error.headers or {})
         allowed = _allowed(request) or headers.get("Allow", headers.get("allow", ""))
-        headers = {"Allow": allowed}
         detail = f"{request.method} is not for this path; it knows {allowed}"
-        return _answer(request, Problem(Kind.METHOD_NOT_ALLOWED, detail, headers=headers))
+        return _answer(request, Problem(Kind.METHOD_NOT_ALLOWED, detail, headers={"Allow": allowed}))
     detail = f"nothing is at {request.url.path[:200]!r}: /openapi.json describes what there is"
     return _answer(request, Problem(Kind.NOT_FOUND, detail))
 

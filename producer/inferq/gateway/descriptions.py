@@ -19,6 +19,7 @@ EVERYWHERE = (
     Kind.INVALID_HEADER,
     Kind.UNAUTHORIZED,
     Kind.WRONG_HOST,
+    Kind.RATE_LIMITED,
     Kind.HEADERS_TOO_LARGE,
     Kind.UNAVAILABLE,
     Kind.INTERNAL,
@@ -29,7 +30,21 @@ WITH_BODY = (Kind.INVALID_JSON, Kind.BODY_TIMEOUT, Kind.TOO_LARGE, Kind.UNSUPPOR
 TEXT = {"type": "string"}
 _REF = "#/components/schemas/{model}"
 _RETRY_AFTER = {"description": "Seconds after which to try again.", "schema": {"type": "integer"}}
-_RETRYING = (Kind.UNAVAILABLE, Kind.BACKLOG_FULL)
+_RETRYING = (Kind.UNAVAILABLE, Kind.RATE_LIMITED, Kind.BACKLOG_FULL)
+
+_LIMIT_HEADERS = {
+    "RateLimit-Policy": {
+        "description": "For keys with a limit: q requests at once, in w seconds there are as many again "
+        "(draft-ietf-httpapi-ratelimit-headers).",
+        "schema": TEXT,
+        "example": '"key";q=200;w=2',
+    },
+    "RateLimit": {
+        "description": "For keys with a limit: r requests are left now, all of them in t seconds.",
+        "schema": TEXT,
+        "example": '"key";r=199;t=1',
+    },
+}
 
 SECURITY = {"type": "http", "scheme": "bearer", "description": "A key that `inferq keys create` printed."}
 
@@ -98,6 +113,7 @@ def describe(app: FastAPI, forms: Sequence[type[BaseModel]]) -> dict[str, Any]:
         _, definitions = models_json_schema([(form, "validation") for form in described], ref_template=_REF)
         document.setdefault("components", {}).setdefault("schemas", {}).update(definitions["$defs"])
         document["components"]["securitySchemes"] = {"key": SECURITY}
+        _describe_limits(document)
         document["security"] = [{"key": []}, {}]
         app.openapi_schema = document
     return app.openapi_schema
@@ -130,3 +146,13 @@ def _problem(kinds: Iterable[Kind]) -> dict[str, Any]:
     if any(kind in _RETRYING for kind in members):
         described["headers"] = {"Retry-After": _RETRY_AFTER | {"example": RETRY_UNAVAILABLE}}
     return described
+
+
+def _describe_limits(document: dict[str, Any]) -> None:
+    """Every answer to a key that has a limit tells how much of it is left."""
+    document["components"]["headers"] = _LIMIT_HEADERS
+    headers = {name: {"$ref": f"#/components/headers/{name}"} for name in _LIMIT_HEADERS}
+    for operations in document["paths"].values():
+        for operation in operations.values():
+            for described in operation["responses"].values():
+                described["headers"] = described.get("headers", {}) | headers

@@ -10,7 +10,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from inferq.gateway.headers import request_id_of
 from inferq.gateway.problems import Kind, Problem
-from inferq_core.logging import get_logger
+from inferq_core.logging import bound, get_logger
 
 log = get_logger(__name__)
 
@@ -24,6 +24,8 @@ SECURITY = (
 NO_STORE = (b"cache-control", b"no-store")
 # What log lines show of a request whose caller went away before the answer.
 GONE = 499
+# Fields of the log line, and where routes leave them.
+_LEARNED = (("key", "key_id"), ("prediction", "prediction_id"))
 
 
 class Envelope:
@@ -39,13 +41,15 @@ class Envelope:
         started = time.perf_counter()
         request_id = request_id_of(scope["headers"])
         scope.setdefault("state", {})["request_id"] = request_id
+        bound.set(_named(scope, request_id))  # a request has a context of its own
         status = 0
 
         async def send_sealed(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                message["headers"] = _sealed(message.get("headers", ()), request_id)
+                more = scope["state"].get("answer_headers", ())
+                message["headers"] = _sealed((*message.get("headers", ()), *more), request_id)
             await send(message)
 
         try:
@@ -53,7 +57,7 @@ class Envelope:
         except ClientDisconnect:
             status = GONE
         except Exception:
-            log.exception("request_failed", request_id=request_id, path=scope["path"])
+            log.exception("request_failed", path=scope["path"])
             if status:  # the answer has begun: the connection must break, so that nobody takes it for whole
                 raise
             fault = Problem(Kind.INTERNAL, "the gateway's log says more, under this request_id")
@@ -65,8 +69,7 @@ class Envelope:
                 path=scope["path"],
                 status=status,
                 seconds=round(time.perf_counter() - started, 6),
-                request_id=request_id,
-                **_known(scope),
+                **_learned(scope),
             )
 
 
@@ -77,9 +80,14 @@ def _sealed(headers: Iterable[tuple[bytes, bytes]], request_id: str) -> list[tup
     return sealed
 
 
-def _known(scope: Scope) -> dict[str, str]:
-    """Trace and key, where there are some."""
+def _named(scope: Scope, request_id: str) -> dict[str, str]:
+    """What all log lines of the request have: its id, and the caller's trace where there is one."""
     found = next((value for name, value in scope["headers"] if name == b"traceparent"), None)
-    fields = {} if found is None else {"traceparent": found[:80].decode("latin-1")}
-    key_id = scope["state"].get("key_id")
-    return fields if key_id is None else fields | {"key": key_id}
+    named = {"request_id": request_id}
+    return named if found is None else named | {"traceparent": found[:80].decode("latin-1")}
+
+
+def _learned(scope: Scope) -> dict[str, str]:
+    """Key and prediction, where there are some."""
+    state = scope["state"]
+    return {field: state[name] for field, name in _LEARNED if name in state}

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 import uuid
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from starlette.requests import Request
 
 from inferq.gateway.problems import Fault, Kind, Problem, shown
 from inferq.options import MAX_KEY as MAX_STORED_KEY
+from inferq_core import tracing
 from inferq_core.spelling import TRACEPARENT
 from inferq_core.store.records import RETRY_PREFIX
 
@@ -57,8 +58,12 @@ def idempotency_key_of(request: Request) -> str | None:
 
 
 def traceparent_of(request: Request) -> str | None:
+    """Where in a trace the request is: at the gateway's own span, or else at the caller's."""
+    return tracing.here() or one_traceparent(request.headers.getlist("traceparent"))
+
+
+def one_traceparent(given: Sequence[str]) -> str | None:
     """The caller's place in its trace; None when it is malformed, as W3C Trace Context asks for."""
-    given = request.headers.getlist("traceparent")
     return given[0] if len(given) == 1 and TRACEPARENT.fullmatch(given[0]) else None
 
 

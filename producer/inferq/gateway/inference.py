@@ -203,6 +203,7 @@ async def _infer(request: Request, model: str, version: str | None) -> Response:
     }
     methods = [each.name for each in wanted]
     jobs = await _enqueue(services, model, rows, methods, options)
+    request.state.prediction_id = ",".join(job.id for job in jobs)
     results = await asyncio.gather(*(services.waits.result(job.id, wait) for job in jobs))
     ended = [result for result in results if result is not None]
     if len(ended) < len(jobs):

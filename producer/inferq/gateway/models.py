@@ -1,4 +1,4 @@
-"""/v1/models: what can be asked, and what it takes. Reading only."""
+"""/v1/models: what can be asked, and what it takes. `administration` has what can be changed."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ async def models(request: Request) -> Response:
     services = services_of(request)
     caller = await services.caller(request)
     found = await services.ask(lambda store: store.models())
-    return answer({"models": [_model(record) for record in found if caller.may_ask(record.name)]})
+    return answer({"models": [described(record) for record in found if caller.may_ask(record.name)]})
 
 
 @router.get(
@@ -47,9 +47,9 @@ async def model_details(request: Request, model: Name) -> Response:
     def look(store: Store) -> dict[str, Any]:
         record = store.model(known(model))
         newest = max((version.number for version in store.versions(model)), default=None)
-        return _model(record) | {"aliases": dict(store.aliases(model)), "newest_version": newest}
+        return described(record) | {"aliases": dict(store.aliases(model)), "newest_version": newest}
 
-    return await _told(request, model, look)
+    return await told(request, model, look)
 
 
 @router.get(
@@ -65,7 +65,7 @@ async def versions(request: Request, model: Name) -> Response:
         aliases = store.aliases(model)
         return {"versions": [_version(record, aliases) for record in store.versions(model)]}
 
-    return await _told(request, model, look)
+    return await told(request, model, look)
 
 
 @router.get(
@@ -79,7 +79,7 @@ async def version_details(request: Request, model: Name, version: Reference) -> 
     def look(store: Store) -> dict[str, Any]:
         return _version(find_version(store, model, version), store.aliases(model))
 
-    return await _told(request, model, look)
+    return await told(request, model, look)
 
 
 @router.get(
@@ -94,10 +94,10 @@ async def aliases(request: Request, model: Name) -> Response:
         store.model(known(model))
         return {"aliases": dict(store.aliases(model))}
 
-    return await _told(request, model, look)
+    return await told(request, model, look)
 
 
-async def _told(request: Request, model: str, look: Callable[[Store], Any]) -> Response:
+async def told(request: Request, model: str, look: Callable[[Store], Any]) -> Response:
     """What `look` finds, for a caller that may ask for the model."""
     services = services_of(request)
     (await services.caller(request)).require_model(model)
@@ -118,7 +118,8 @@ def find_version(store: Store, model: str, reference: str | None) -> VersionReco
     return store.version(known(model), reference)
 
 
-def _model(record: ModelRecord) -> dict[str, Any]:
+def described(record: ModelRecord) -> dict[str, Any]:
+    """A model and its settings, as `registry.Model`."""
     return {
         "name": record.name,
         "queue": record.queue,

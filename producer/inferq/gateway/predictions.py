@@ -102,6 +102,7 @@ async def enqueue(request: Request, model: Model) -> Response:
         owner=caller.key_id,
         webhook=checked_webhook(asked.webhook, services.settings, "webhook"),
     )
+    request.state.prediction_id = job.id
     wait = wait_of(request, services.settings.max_wait)
     headers = {"Location": f"/v1/predictions/{job.id}"} | _applied(wait)
     result = await _waited(services, job.id, wait)

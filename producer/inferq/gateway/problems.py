@@ -19,10 +19,12 @@ from inferq_core.errors import (
     InferqError,
     InvalidInput,
     JobUnfinished,
+    RegistrationRefused,
     StoreError,
     UnknownDelivery,
     UnknownJob,
     UnknownModel,
+    UnknownRollout,
     UnknownUpload,
     UnknownVersion,
     UnknownWebhook,
@@ -69,6 +71,7 @@ class Kind(Enum):
     UNKNOWN_MODEL = ("unknown-model", 404, "There is no such model")
     UNKNOWN_BATCH = ("unknown-batch", 404, "There is no such batch")
     UNKNOWN_VERSION = ("unknown-version", 404, "The model has no such version")
+    UNKNOWN_ROLLOUT = ("unknown-rollout", 404, "The model has no rollout")
     UNKNOWN_WEBHOOK = ("unknown-webhook", 404, "There is no such webhook")
     UNKNOWN_DELIVERY = ("unknown-delivery", 404, "There is no such delivery")
     METHOD_NOT_ALLOWED = ("method-not-allowed", 405, "This path does not know the method")
@@ -80,6 +83,7 @@ class Kind(Enum):
     WRONG_HOST = ("wrong-host", 421, "The request is for another host")
     INVALID_INPUT = ("invalid-input", 422, "The request does not fit")
     KEY_REUSED = ("idempotency-key-reused", 422, "The Idempotency-Key was used for another request")
+    RATE_LIMITED = ("rate-limited", 429, "The key sends too many requests")
     BACKLOG_FULL = ("backlog-full", 429, "The model takes no more now")
     HEADERS_TOO_LARGE = ("headers-too-large", 431, "The headers are too large")
     INTERNAL = ("internal-error", 500, "The gateway has a fault")
@@ -199,6 +203,10 @@ def unavailable(detail: str) -> Problem:
     return Problem(Kind.UNAVAILABLE, detail, headers={"Retry-After": str(RETRY_UNAVAILABLE)})
 
 
+def _of_refused(error: InferqError) -> Problem:
+    return Problem(Kind.INVALID_INPUT, str(error))
+
+
 def _fault(error: ErrorDetails | Mapping[str, Any]) -> Fault:
     place, message = tuple(error["loc"]), _expected(error)
     got = "nothing" if error["type"] == "missing" else shown(error["input"])
@@ -233,6 +241,10 @@ def _of_unknown_version(error: InferqError) -> Problem:
 
 def _of_unfinished(error: InferqError) -> Problem:
     return Problem(Kind.UNFINISHED, str(error))
+
+
+def _of_unknown_rollout(_: InferqError) -> Problem:
+    return Problem(Kind.UNKNOWN_ROLLOUT, "its champion answers alone")
 
 
 def _of_unknown_webhook(_: InferqError) -> Problem:
@@ -276,6 +288,7 @@ def _of_others(error: InferqError) -> Problem:
 # The first class that fits decides.
 _BY_ERROR: tuple[tuple[type[InferqError], Callable[[Any], Problem]], ...] = (
     (InvalidInput, of_invalid),
+    (RegistrationRefused, _of_refused),
     (IdempotencyConflict, _of_conflict),
     (UnknownJob, _of_unknown_job),
     (UnknownModel, _of_unknown_model),
@@ -285,6 +298,7 @@ _BY_ERROR: tuple[tuple[type[InferqError], Callable[[Any], Problem]], ...] = (
     (UnknownDelivery, _of_unknown_delivery),
     (UnknownUpload, _of_unknown_upload),
     (UploadEnded, _of_ended_upload),
+    (UnknownRollout, _of_unknown_rollout),
     (BacklogFull, _of_full),
     (StoreError, _of_store),
     (BrokerUnavailable, _of_broker),

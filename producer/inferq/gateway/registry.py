@@ -7,7 +7,8 @@ from typing import Literal
 
 from pydantic import BaseModel, Field
 
-from inferq.gateway.schemas import EXAMPLE_TIME, MethodName
+from inferq.gateway.schemas import EXAMPLE_TIME, MAX_NUMBER, ExistingVersion, Form, MethodName
+from inferq_core.settings import DAY
 
 
 class Model(BaseModel):
@@ -33,6 +34,58 @@ class ModelDetails(Model):
 
     aliases: dict[str, int] = Field(description="Number of the version by alias.", examples=[{"champion": 3}])
     newest_version: int | None = Field(description="The highest number there is.", examples=[4])
+
+
+class SettingsRequest(Form):
+    """Settings to change. Those that are left out stay, null stands for the installation's default."""
+
+    queue: str | None = Field(
+        default=None,
+        pattern=r"^[A-Za-z0-9_.-]{1,64}$",
+        description="Queue of what is enqueued from now on; a worker must serve it.",
+        examples=["heavy"],
+    )
+    max_batch_rows: int | None = Field(
+        default=None, ge=1, le=MAX_NUMBER, description="Rows that one batch may have.", examples=[512]
+    )
+    time_limit_seconds: float | None = Field(
+        default=None,
+        gt=0,
+        le=DAY,
+        allow_inf_nan=False,
+        description="Seconds that a batch may take before its process is ended.",
+        examples=[30.0],
+    )
+    latency_target_seconds: float | None = Field(
+        default=None,
+        gt=0,
+        le=DAY,
+        allow_inf_nan=False,
+        description="Seconds that a batch shall take; null: no target.",
+        examples=[0.1],
+    )
+    max_backlog: int | None = Field(
+        default=None,
+        ge=1,
+        le=MAX_NUMBER,
+        description="Rows that may wait or run before more are refused; null: any number.",
+        examples=[5000],
+    )
+
+
+class AliasRequest(Form):
+    """The version that an alias shall stand for."""
+
+    version: ExistingVersion = Field(description="Its number, or another alias of it.", examples=[3, "challenger"])
+
+
+class AliasMoved(BaseModel):
+    """What an alias stands for now, and stood for before."""
+
+    model: str = Field(description="Name of the model.", examples=["iris"])
+    alias: str = Field(description="The alias.", examples=["champion"])
+    version: int = Field(description="Number of the version.", examples=[3])
+    previous_version: int | None = Field(description="The one before; null when the alias is new.", examples=[2])
 
 
 class ModelColumn(BaseModel):

@@ -49,20 +49,22 @@ def _time(value: Any) -> Any:
     raise PydanticCustomError("time", "a time with a zone, as RFC 3339 has it: 2026-03-02T09:30:00Z")
 
 
+def _existing(value: Any) -> int | str:
+    found = _version(value)
+    if found is None:
+        raise PydanticCustomError("version", "a number from 1, or an alias")
+    return found
+
+
+_VERSIONS = [
+    {"type": "integer", "minimum": 1, "maximum": MAX_NUMBER},
+    {"type": "string", "minLength": 1, "maxLength": MAX_ALIAS},
+]
 # One error for it, where a union has one for each of its members.
 VersionReference = Annotated[
-    int | str | None,
-    PlainValidator(_version),
-    WithJsonSchema(
-        {
-            "anyOf": [
-                {"type": "integer", "minimum": 1, "maximum": MAX_NUMBER},
-                {"type": "string", "minLength": 1, "maxLength": MAX_ALIAS},
-                {"type": "null"},
-            ]
-        }
-    ),
+    int | str | None, PlainValidator(_version), WithJsonSchema({"anyOf": [*_VERSIONS, {"type": "null"}]})
 ]
+ExistingVersion = Annotated[int | str, PlainValidator(_existing), WithJsonSchema({"anyOf": _VERSIONS})]
 
 
 class Form(BaseModel):
@@ -183,7 +185,10 @@ class Prediction(BaseModel):
     outputs: list[Any] | None = Field(description="One item for each row; null unless succeeded.", examples=[[0]])
     error: PredictionError | None = Field(description="Why there are no outputs; null unless it ended without.")
     version: int | None = Field(description="The version that answered; null until then.", examples=[3])
-    variant: str | None = Field(description="Its role in the rollout.", examples=["primary"])
+    variant: str | None = Field(
+        description="primary, also without a rollout, or canary; null where the version was named.",
+        examples=["primary"],
+    )
     requested_version: str | None = Field(
         description="The number or alias that was asked for; null for the champion.", examples=["challenger"]
     )
@@ -278,7 +283,9 @@ class ProblemDocument(BaseModel):
     request_id: str | None = Field(default=None, description="Stands in the gateway's log, too.")
     errors: list[ProblemFault] | None = Field(default=None, description="The fields that are wrong.")
     retry_after_seconds: float | None = Field(
-        default=None, description="backlog-full: when there will be room, as learned; null when that cannot be told."
+        default=None,
+        description="rate-limited: when there is a request again; backlog-full: when there will be room, as learned, "
+        "null when that cannot be told.",
     )
     model: str | None = Field(default=None, description="backlog-full: which model.", examples=["iris"])
     never_fits: bool | None = Field(default=None, description="backlog-full: it has more rows than there is ever room.")

@@ -14,12 +14,14 @@ from inferq.aio import AsyncClient
 from inferq.client import Client
 from inferq.gateway.access import Caller, Keys
 from inferq.gateway.batch_jobs import BatchJobs
+from inferq.gateway.limits import Limits
 from inferq.gateway.problems import unavailable
 from inferq.gateway.reading import Readings
 from inferq.gateway.waits import Waits
 from inferq.gathering import Gathering
 from inferq.job import id_of
 from inferq.waiting import POLL_WINDOW
+from inferq_core.buckets import buckets_of
 from inferq_core.ids import JobId
 from inferq_core.settings import Settings
 from inferq_core.states import Priority
@@ -46,7 +48,8 @@ class Services:
         self.waits = Waits(self.client)
         self.readings = Readings(settings, store)
         self.batch_jobs = BatchJobs(self.ask, self.client)
-        self._keys = Keys(self.ask, keyless=keyless)
+        self._limits = Limits(buckets_of(settings.broker))
+        self._keys = Keys(self.ask, self._limits, keyless=keyless)
         self._stopping = False
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="inferq-gateway")
         self._reads: Gathering[JobId, JobNow] = Gathering(self._read_each, max_items=POLL_WINDOW)
@@ -55,6 +58,7 @@ class Services:
     async def close(self) -> None:
         await self.batch_jobs.close()
         await self.client.close()
+        await self._limits.close()
         await asyncio.to_thread(self.readings.close)
         await asyncio.to_thread(self._threads.shutdown)
         await asyncio.to_thread(self._sync.close)

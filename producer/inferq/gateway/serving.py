@@ -14,6 +14,7 @@ from fastapi import FastAPI
 
 from inferq.gateway.app import create_app
 from inferq.gateway.protocol import Protocol
+from inferq_core import tracing
 from inferq_core.errors import SettingsError
 from inferq_core.logging import configure_logging
 from inferq_core.settings import Settings
@@ -52,15 +53,19 @@ def serve(settings: Settings, host: str, port: int, say: Callable[[str], None]) 
             )
         store.now()
         with _listening(host, place) as listener:
-            app = create_app(settings, store, keyless=keyless)
             configure_logging(settings.log_level)
+            tracing.start("inferq-gateway")
+            app = create_app(settings, store, keyless=keyless)
             # What no line shows (Python's logging HOWTO, "Optimization"): a tenth of what a line costs.
             logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
             say(f"listening on {_url(listener)}/v1; {_url(listener)}/openapi.json describes it")
             # Uvicorn raises the signal that ended it once more, after the server is down: there is nothing left to end.
             for number in (signal.SIGTERM, signal.SIGINT):
                 signal.signal(number, lambda *_: None)
-            Server(app).run([listener])
+            try:
+                Server(app).run([listener])
+            finally:
+                tracing.stop()
 
 
 def configured(app: FastAPI) -> uvicorn.Config:
