@@ -19,9 +19,9 @@ from benchmarks.servers import free_port
 from benchmarks.side import PROCESSES, START_SECONDS, Arena
 
 CONNECTIONS = 64
-WAIT_SECONDS = 3.0
-SUBMIT_SECONDS = 2.0
-SAMPLES = 1_000
+# Seconds of a measurement of many connections.
+WINDOW = 1.5
+SAMPLES = 500
 BARS = {"wait": 1.5, "submit": 0.4, "idle": 2.0}
 BODY = orjson.dumps({"inputs": rows()[:1].tolist()})
 
@@ -36,12 +36,7 @@ def answered(arena: Arena, pairs: int) -> list[Figure]:
         for port, sent in sides:  # each of their processes, and ours, meets its first requests
             rate(port, sent, connections=CONNECTIONS, seconds=0.5, expected="200")
         waited = [
-            Pair(
-                *(
-                    rate(port, sent, connections=CONNECTIONS, seconds=WAIT_SECONDS, expected="200")
-                    for port, sent in sides
-                )
-            )
+            Pair(*(rate(port, sent, connections=CONNECTIONS, seconds=WINDOW, expected="200") for port, sent in sides))
             for _ in range(pairs)
         ]
         idle = _idle(arena, ours, pairs)
@@ -63,7 +58,7 @@ def accepted(arena: Arena, pairs: int) -> list[Figure]:
             rate(port, request(port, path, BODY), connections=CONNECTIONS, seconds=0.5, expected="202")
         for _ in range(pairs):
             sides = (
-                rate(port, request(port, path, BODY), connections=CONNECTIONS, seconds=SUBMIT_SECONDS, expected="202")
+                rate(port, request(port, path, BODY), connections=CONNECTIONS, seconds=WINDOW, expected="202")
                 for port in (ours, theirs)
             )
             measured.append(Pair(*sides))

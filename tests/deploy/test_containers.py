@@ -18,7 +18,7 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 ONE_SHOT = {"migrate", "cli"}
 ROLES = {"worker", "keeper", "deliverer", "flower", "gateway"}
 # The embedded broker is for machines without Redis.
-NOT_IN_THE_IMAGE = {"embedded", "http", "onnx", "parquet"}
+NOT_IN_THE_IMAGE = {"embedded", "http", "onnx", "otel", "parquet"}
 
 
 def pins(name):
