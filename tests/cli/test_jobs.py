@@ -188,13 +188,13 @@ class TestStats:
         assert all(word in text for word in (store.store_id, "results", "QUEUE", "OLDEST", "kB"))
 
     def test_the_password_is_not_shown(self, run, monkeypatch, migrated_postgres_url):
-        url = migrated_postgres_url.replace("postgres@", "postgres:secret@")
+        url = migrated_postgres_url.replace("postgres@", "postgres:hunter2@")
         monkeypatch.setenv("INFERQ_STORE_URL", url)
         for options in ([], ["--json"]):
             ended = run("db", "stats", *options)
             assert ended.code == 0
             assert "postgresql" in ended.out
-            assert "secret" not in ended.out
+            assert "hunter2" not in ended.out
 
 
 @pytest.mark.parametrize(

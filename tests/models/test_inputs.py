@@ -9,7 +9,6 @@ from inferq_core.errors import InvalidInput
 from inferq_core.signature import Signature
 from inferq_core.states import Method
 from inferq_models.inputs import build
-from inferq_models.routing import Choice, route
 
 
 def signature(layout, *columns):
@@ -87,9 +86,3 @@ def test_a_new_category_is_appended_to_the_known_ones():
 
     assert grade.cat.categories.tolist() == ["low", "high", "new"]
     assert grade.tolist() == ["new", "high"]
-
-
-def test_a_job_goes_to_the_version_it_names_or_to_the_champion():
-    assert route(None) == Choice("champion", "primary")
-    assert route("3") == Choice("3", "primary")
-    assert route("challenger") == Choice("challenger", "primary")
