@@ -72,10 +72,11 @@ def test_it_describes_itself(live):
 
 def test_sigterm_answers_who_waits_and_ends(worked, tmp_path):
     with process_of(worked, tmp_path / "gateway.log") as gateway, ThreadPoolExecutor(8) as threads:
-        waiting = [threads.submit(enqueue, gateway.http, model="idle", headers={"Prefer": "wait=50"}) for _ in range(8)]
         store = open_store(worked)
+        left_by_others = len(store.newest(model="idle", limit=500).jobs)
+        waiting = [threads.submit(enqueue, gateway.http, model="idle", headers={"Prefer": "wait=50"}) for _ in range(8)]
         try:
-            until(lambda: len(store.newest(model="idle").jobs) == 8)
+            until(lambda: len(store.newest(model="idle", limit=500).jobs) == left_by_others + 8)
             gateway.process.send_signal(signal.SIGTERM)
             assert gateway.process.wait(PATIENCE) == 0
             answers = [future.result(PATIENCE) for future in waiting]
