@@ -1,4 +1,4 @@
-"""Certificates for the tests, made by the openssl command."""
+"""Certificates for the tests, made by the openssl command, with what Python 3.13 insists on."""
 
 import subprocess
 
@@ -15,6 +15,8 @@ class Authority:
             "1",
             "-subj",
             f"/CN={name}",
+            "-addext",
+            "keyUsage=critical,keyCertSign,cRLSign",
             "-keyout",
             self._key,
             "-out",
@@ -27,7 +29,7 @@ class Authority:
         certificate, key, request = (self._folder / f"{name}.{end}" for end in ("crt", "key", "csr"))
         openssl("req", "-nodes", "-new", *KEY, "-subj", f"/CN={name}", "-keyout", key, "-out", request)
         extensions = self._folder / f"{name}.ext"
-        extensions.write_text(f"subjectAltName={alternative}\n")
+        extensions.write_text(f"subjectAltName={alternative}\nauthorityKeyIdentifier=keyid\n")
         openssl(
             "x509", "-req", "-in", request, "-CA", self.certificate, "-CAkey", self._key, "-CAcreateserial",
             "-days", "1", "-extfile", extensions, "-out", certificate,
