@@ -8,13 +8,13 @@ import sys
 
 from checks import register_model
 from harness import wait_for
-from misbehaving import Slow
+from misbehaving import SlowRows
 
 ROWS = 6_000
 
 
 def test_a_run_that_was_interrupted_goes_on(system, tmp_path):
-    register_model(system, "sum", Slow(0.02))
+    register_model(system, "sum", SlowRows(0.0015))
     system.start_worker()
     file, out = tmp_path / "rows.csv", tmp_path / "results.ndjson"
     file.write_text("".join(f"{row},0,0,0\n" for row in range(ROWS)))
