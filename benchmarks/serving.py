@@ -103,7 +103,7 @@ def endpoint(arena: Arena, *, processes: int):
     environment = {"BENCH_MODELS": str(arena.theirs.saved)}
     name = f"endpoint-{processes}"
     with _process(arena, name, [*command, "--workers", str(processes)], environment) as log:
-        _told(log, "Application startup complete[^Z]*" * processes)
+        _told(log, f"(?s)(?:Application startup complete.*){{{processes}}}")
         yield port
 
 

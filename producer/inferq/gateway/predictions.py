@@ -115,7 +115,7 @@ async def enqueue(request: Request, model: Model) -> Response:
 
 
 async def direct(request: Request) -> Response:
-    """`enqueue` without FastAPI around it, which is half of what an enqueued prediction would cost here."""
+    """`enqueue` without FastAPI around it, which would be two fifths of what an enqueued prediction costs here."""
     return await enqueue(request, request.path_params["model"])
 
 

@@ -56,7 +56,7 @@ def serve(settings: Settings, host: str, port: int, say: Callable[[str], None]) 
             configure_logging(settings.log_level)
             tracing.start("inferq-gateway")
             app = create_app(settings, store, keyless=keyless)
-            # What no line shows (Python's logging HOWTO, "Optimization"): a tenth of what a line costs.
+            # What no line shows need not be found out (Python's logging HOWTO, "Optimization").
             logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
             say(f"listening on {_url(listener)}/v1; {_url(listener)}/openapi.json describes it")
             # Uvicorn raises the signal that ended it once more, after the server is down: there is nothing left to end.
