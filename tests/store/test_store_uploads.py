@@ -10,7 +10,7 @@ from inferq_core.errors import UnknownUpload, UploadEnded
 from inferq_core.ids import NumberedIds, new_batch_id, new_upload_id
 from inferq_core.states import Method, Priority, State
 from inferq_core.store import uploads as module
-from inferq_core.store.records import Upload, UploadEnd, UploadState, UploadStep
+from inferq_core.store.upload_records import Upload, UploadEnd, UploadState, UploadStep
 
 READER = "reader-1"
 

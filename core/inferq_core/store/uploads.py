@@ -18,17 +18,10 @@ from inferq_core.states import Method, Priority, State
 from inferq_core.store import acceptance
 from inferq_core.store.jobs import UNFINISHED
 from inferq_core.store.part import Part
-from inferq_core.store.records import (
-    Accepted,
-    Upload,
-    UploadCounts,
-    UploadEnd,
-    UploadNow,
-    UploadState,
-    UploadStep,
-)
+from inferq_core.store.records import Accepted
 from inferq_core.store.sql import clock
 from inferq_core.store.tables import NOT_SUCCEEDED, jobs, pending, results, uploads
+from inferq_core.store.upload_records import Upload, UploadCounts, UploadEnd, UploadNow, UploadState, UploadStep
 
 # Seconds without a word from the gateway that reads a body after which it is gone; it has a word every few.
 SILENCE_S = 30.0

@@ -16,7 +16,8 @@ from inferq.gateway.problems import Fault, Kind, Problem
 from inferq_core.errors import UnknownModel
 from inferq_core.keys import covers, id_in, is_valid
 from inferq_core.store.contract import Store
-from inferq_core.store.records import JobView, KeyRecord, KeyScope, Upload
+from inferq_core.store.records import JobView, KeyRecord, KeyScope
+from inferq_core.store.upload_records import Upload
 
 # Seconds for which what is known of a key is believed: as long, a revoked one goes on.
 FRESH_SECONDS = 2.0

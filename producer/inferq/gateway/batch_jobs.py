@@ -20,7 +20,8 @@ from inferq_core.ids import JobId, UploadId
 from inferq_core.logging import get_logger
 from inferq_core.states import State
 from inferq_core.store.contract import Store
-from inferq_core.store.records import StoredResult, Upload, UploadCounts, UploadNow, UploadState
+from inferq_core.store.records import StoredResult
+from inferq_core.store.upload_records import Upload, UploadCounts, UploadNow, UploadState
 
 log = get_logger(__name__)
 

@@ -33,7 +33,7 @@ from inferq_core.ids import new_upload_id
 from inferq_core.logging import get_logger
 from inferq_core.settings import Settings
 from inferq_core.store.contract import Store
-from inferq_core.store.records import Upload, UploadNow, UploadState
+from inferq_core.store.upload_records import Upload, UploadNow, UploadState
 
 log = get_logger(__name__)
 

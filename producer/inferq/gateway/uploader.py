@@ -14,8 +14,9 @@ from inferq.intake import Intake
 from inferq.row_jobs import RowJobs
 from inferq_core.errors import BacklogFull, IdempotencyConflict, InvalidInput, StoreUnavailable, UploadEnded
 from inferq_core.signature import CheckedRows
-from inferq_core.store.contract import Uploads
-from inferq_core.store.records import NewJob, Upload, UploadEnd, UploadNow, UploadState, UploadStep
+from inferq_core.store.records import NewJob
+from inferq_core.store.upload_contract import Uploads
+from inferq_core.store.upload_records import Upload, UploadEnd, UploadNow, UploadState, UploadStep
 
 # Seconds between two looks for room in a full backlog: at least, and at most.
 POLL_FIRST, POLL_LAST = 0.005, 0.2

@@ -28,7 +28,8 @@ from inferq.options import SubmitOptions, check_options
 from inferq_core.errors import UnknownUpload
 from inferq_core.ids import JobId, UploadId
 from inferq_core.states import State
-from inferq_core.store.records import KeyScope, UploadNow
+from inferq_core.store.records import KeyScope
+from inferq_core.store.upload_records import UploadNow
 
 router = APIRouter(prefix="/v1", tags=["batches"])
 
